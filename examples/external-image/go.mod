@@ -1,0 +1,3 @@
+module example.com/lathe/certificates
+
+go 1.21

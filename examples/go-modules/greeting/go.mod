@@ -1,0 +1,3 @@
+module example.com/lathe/greeting
+
+go 1.21

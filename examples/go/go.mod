@@ -1,0 +1,3 @@
+module example.com/lathe/hello
+
+go 1.21

@@ -1,0 +1,14 @@
+// Bundles the page into `build/`. It lives below `src` because the builder
+// stage copies `public` and `src` only.
+import { build } from 'esbuild';
+import { cp, rm } from 'node:fs/promises';
+
+await rm('build', { recursive: true, force: true });
+await cp('public', 'build', { recursive: true });
+await build({
+  entryPoints: ['src/index.jsx'],
+  outfile: 'build/page.js',
+  bundle: true,
+  minify: true,
+  define: { 'process.env.NODE_ENV': '"production"' },
+});
