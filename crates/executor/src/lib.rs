@@ -1,0 +1,42 @@
+//! Runs one process in a root file system, isolated.
+//!
+//! [`spawn`] re-executes the calling program as a single-threaded init stage
+//! (`argv[0]` = `lathe-init`), which makes the namespaces, the mounts and the
+//! identity of the process and then becomes it. The program must therefore
+//! call [`init_main`] first thing in `main`.
+//!
+//! Invariants:
+//! - No path of the root file system is ever resolved outside of it.
+//! - A process outlives neither its [`Running`] nor the caller, unless asked.
+//! - Nothing that the sandbox makes in the root file system stays there.
+//! - No file descriptor and no environment variable of the caller reaches the
+//!   process, other than the ones it was given.
+
+mod error;
+mod job;
+mod spawn;
+
+pub use error::Error;
+pub use error::Result;
+pub use job::Access;
+pub use job::Depth;
+pub use job::Exit;
+pub use job::Init;
+pub use job::Lifetime;
+pub use job::Mount;
+pub use job::MountKind;
+pub use job::Network;
+pub use job::Output;
+pub use job::Process;
+pub use job::Resource;
+pub use job::Rlimit;
+pub use job::Sandbox;
+pub use job::Security;
+pub use job::Stdin;
+pub use job::Stdio;
+pub use job::TerminalSize;
+pub use job::UserIds;
+pub use spawn::Running;
+pub use spawn::exec_into;
+pub use spawn::init_main;
+pub use spawn::spawn;
