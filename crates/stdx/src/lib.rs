@@ -1,0 +1,13 @@
+//! What could be in std; no domain word occurs in it.
+//!
+//! Invariants: nothing here does I/O, knows a file format or keeps global state.
+
+#![forbid(unsafe_code)]
+
+mod hex;
+mod once_map;
+mod parallel;
+
+pub use hex::encode as hex;
+pub use once_map::OnceMap;
+pub use parallel::{parallel_map, threads};
