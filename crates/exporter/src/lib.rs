@@ -1,0 +1,1 @@
+//! Writes a built image where it was asked for.

@@ -1,0 +1,1 @@
+//! Stages, resolution, lowering to the build graph.

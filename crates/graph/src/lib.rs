@@ -1,0 +1,1 @@
+//! The build graph: vertices, operations, inputs.

@@ -1,0 +1,1 @@
+//! Cache keys, demand, schedule; generic over operations.

@@ -1,0 +1,1 @@
+//! Images and local folders as build inputs: pin, then fetch.

@@ -1,0 +1,1 @@
+//! Runs the operations of the build graph on snapshots.
