@@ -1,0 +1,106 @@
+//! Enters the namespaces in every mode that this machine allows.
+//!
+//! Without the test harness, since its threads would forbid it: each case is this executable run
+//! again, which enters, looks around and prints what it sees.
+
+#![expect(clippy::print_stdout, reason = "the children tell the test by their output")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use lathe_userns::Mode;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some("inside") {
+        inside(Path::new(&arguments[2]));
+        return;
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        println!("enter: test");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let own = run(Command::new(std::env::current_exe().expect("own path")), directory.path());
+    assert!(own.starts_with("root") || own.contains("owner 0"), "{own}");
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIP users_enter_with_and_without_sub_ids: needs root");
+        return;
+    }
+    users_enter_with_and_without_sub_ids(directory.path());
+    println!("ok");
+}
+
+/// Enters and prints the mode, what a new file's owner looks like, and whether overlay mounts.
+fn inside(directory: &Path) {
+    let entered = match lathe_userns::enter() {
+        Ok(entered) => entered,
+        Err(error) => {
+            println!("error {error}");
+            return;
+        }
+    };
+    let mode = match &entered.mode {
+        Mode::Root => "root".to_owned(),
+        Mode::SubIds { uids, .. } => format!("sub-ids {}", uids.count()),
+        Mode::SingleId { reason } => format!("single-id {reason}"),
+        Mode::Nested => "nested".to_owned(),
+    };
+    let file = directory.join(format!("file-{}", std::process::id()));
+    fs::write(&file, b"x").expect("write a file");
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&file).expect("stat"));
+    let chown = std::os::unix::fs::chown(&file, Some(33), Some(33)).is_ok();
+    let before = lathe_userns::doctor::facts(directory);
+    println!("{mode}; owner {owner}; chown {chown}; overlay {:?}", before.overlay);
+}
+
+fn run(mut command: Command, directory: &Path) -> String {
+    let output = command.arg("inside").arg(directory).output().expect("run the child");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    print!("{text}");
+    text
+}
+
+fn users_enter_with_and_without_sub_ids(directory: &Path) {
+    // In a mount namespace of our own, so that the machine's files stay as they are.
+    lathe_userns::enter().expect("enter as root");
+    cover("/etc/subuid", "54321:300000:65536\n", directory);
+    cover("/etc/subgid", "54321:300000:65536\n", directory);
+    // newuidmap asks for the names of its users.
+    let passwd = fs::read_to_string("/etc/passwd").expect("read the users");
+    let users = "ann:x:54321:54321::/:/bin/sh\nbob:x:54322:54322::/:/bin/sh\n";
+    cover("/etc/passwd", &format!("{passwd}{users}"), directory);
+    // The executable's own directory may be closed to others.
+    let program = directory.join("test");
+    fs::copy("/proc/self/exe", &program).expect("copy the test");
+    open_to_all(directory);
+    let as_user = |uid: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", uid, "--regid", uid, "--clear-groups"]).arg(&program);
+        run(command, directory)
+    };
+    let with = as_user("54321");
+    if Path::new("/usr/bin/newuidmap").exists() {
+        assert!(with.starts_with("sub-ids 65537; owner 0; chown true"), "{with}");
+    }
+    let without = as_user("54322");
+    assert!(without.starts_with("single-id"), "{without}");
+    assert!(without.contains("owner 0; chown false"), "{without}");
+}
+
+/// Lets a file of the machine have another text, in this mount namespace only.
+fn cover(file: &str, text: &str, directory: &Path) {
+    let instead = directory.join(file.replace('/', "-"));
+    fs::write(&instead, text).expect("write the text");
+    assert!(Path::new(file).exists(), "{file} is missing: install the package uidmap");
+    let none: Option<&str> = None;
+    nix::mount::mount(Some(&instead), file, none, nix::mount::MsFlags::MS_BIND, none)
+        .expect("cover the file");
+}
+
+fn open_to_all(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).expect("open the directory");
+}
