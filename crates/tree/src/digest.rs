@@ -22,6 +22,8 @@ use crate::metadata::Xattrs;
 use sha2::Digest as _;
 use sha2::Sha256;
 use std::fmt;
+use std::io;
+use std::io::Read;
 
 const FORMAT: &[u8] = b"lathe.tree.v1";
 
@@ -50,6 +52,21 @@ sha256_newtype! {
 sha256_newtype! {
     /// SHA-256 over the entries of a tree, each with its path.
     TreeDigest
+}
+
+impl FileDigest {
+    /// Reads `content` to its end, `buffer` at a time.
+    pub fn of(mut content: impl Read, buffer: &mut [u8]) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        loop {
+            match content.read(buffer) {
+                Ok(0) => return Ok(Self(hash.finalize().into())),
+                Ok(length) => hash.update(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// What of an entry counts, apart from its bytes.
@@ -250,6 +267,9 @@ mod tests {
     fn digest_of_a_fixed_tree_is_stable() {
         let mut tree = TreeDigester::default();
         tree.add(b"a", &digest(&file(), b"", &[(b"user.k", b"v")]));
-        assert_eq!(tree.finish().to_string(), "718c16c550b5afc55c14465a9d6372e130e555d007097b297084e0269d1d042e");
+        assert_eq!(
+            tree.finish().to_string(),
+            "718c16c550b5afc55c14465a9d6372e130e555d007097b297084e0269d1d042e"
+        );
     }
 }

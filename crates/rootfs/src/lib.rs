@@ -1,0 +1,35 @@
+//! The one door to files below a root.
+//!
+//! Build contexts, images and layers come from strangers, and every name in them may be a trap: a
+//! symbolic link out of the tree, `..`, an absolute link target. No other crate opens a path
+//! inside such a tree; it asks a [`Root`], which resolves with `openat2(RESOLVE_IN_ROOT |
+//! RESOLVE_NO_MAGICLINKS)` (Linux 5.6): the kernel treats the root as `/` for `..` and for
+//! absolute links, so there is no moment between a check and its use.
+//!
+//! Invariants
+//! - INV-ROOTFS-1: no call on a [`Root`] reads, makes, changes or removes anything outside it.
+//! - INV-ROOTFS-2: only the directory part of a path follows symbolic links; the last component is
+//!   followed by `stat`, `open`, `read`, `list` and the destination of a copy, and by nothing else.
+//! - INV-ROOTFS-3: [`Root::walk`] and [`content_digest`] see entries in the byte order of their path
+//!   components, so that what is derived from them is the same on every machine.
+//!
+//! Start with `root.rs` (paths), `dir.rs` (single names in an opened directory) and `copy.rs`.
+
+mod copy;
+mod digest;
+mod dir;
+mod error;
+mod path;
+mod remove;
+mod resolve;
+mod root;
+mod walk;
+mod xattr;
+
+pub use copy::{CopyOptions, CopyReport, CopyRequest, LinkPolicy, Times, copy};
+pub use digest::{FileDigests, NoMemo, content_digest};
+pub use dir::Dir;
+pub use error::{Error, PathFault, Result};
+pub use path::clean;
+pub use root::{DirOptions, FileOptions, Root};
+pub use walk::{Entry, Filter, Selection, Walk};
