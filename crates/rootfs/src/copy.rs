@@ -159,11 +159,11 @@ pub fn copy(request: &CopyRequest<'_>) -> Result<CopyReport> {
         depth: 0,
     };
     if metadata.is_dir() {
-        copier.top_directory(request.from.dir(&source)?, &metadata, &place)?;
+        copier.top_directory(&request.from.dir(&source)?, &metadata, &place)?;
     } else {
         let (source_dir, source_name) = request.from.parent(&source)?;
         let (dir, name) = request.to.parent(&place)?;
-        let target = Target::new(dir, &copier.creation)?;
+        let target = Target::new(dir)?;
         copier.file(&source_dir, &source_name, &metadata, &target, &name)?;
     }
     Ok(copier.report)
@@ -218,7 +218,7 @@ struct Copier<'a> {
 }
 
 impl Copier<'_> {
-    fn top_directory(&mut self, source: Dir, metadata: &Metadata, place: &Path) -> Result<()> {
+    fn top_directory(&mut self, source: &Dir, metadata: &Metadata, place: &Path) -> Result<()> {
         let existing = self.to.try_lstat(place)?;
         if existing.is_some_and(|existing| !existing.is_dir()) {
             return Err(Error::ReplaceFile { path: place.to_owned() });
@@ -228,8 +228,8 @@ impl Copier<'_> {
             let (parent, name) = self.to.parent(place)?;
             parent.create_dir(&name, 0o700)?;
         }
-        let target = Target::new(self.to.dir(place)?, &self.creation)?;
-        let level = Level::opened(&source, metadata, target);
+        let target = Target::new(self.to.dir(place)?)?;
+        let level = Level::opened(source, metadata, target);
         self.children(&level, &mut PathBuf::new())?;
         if existing.is_none() {
             self.finish_directory(&level)?;
@@ -257,7 +257,7 @@ impl Copier<'_> {
             match (selection, metadata.is_dir()) {
                 (Selection::Skip, _) | (Selection::Descend, false) => {}
                 (Selection::Keep, false) => {
-                    let target = level.target(&self.creation)?;
+                    let target = level.target()?;
                     self.file(level.source, &name, &metadata, target, &name)?;
                 }
                 (selection, true) => self.directory(level, &name, &metadata, selection, path)?,
@@ -278,7 +278,7 @@ impl Copier<'_> {
         let source = above.source.open_dir(name)?;
         let level = Level::below(above, &source, metadata, name);
         if selection == Selection::Keep {
-            level.target(&self.creation)?;
+            level.target()?;
         }
         path.push(name);
         self.children(&level, path)?;
@@ -292,7 +292,7 @@ impl Copier<'_> {
 
     /// Gives a directory the metadata of its source, once its content is there.
     fn finish_directory(&mut self, level: &Level<'_>) -> Result<()> {
-        let target = level.target(&self.creation)?;
+        let target = level.target()?;
         let path = || target.dir.path().to_owned();
         let owner = self.options.owner.unwrap_or(level.metadata.owner());
         let mode = self.options.mode.apply(level.metadata.mode, FileKind::Directory);
@@ -343,27 +343,13 @@ impl Copier<'_> {
                 }
                 target.dir.set_times(name, wanted.mtime)?;
             }
-            _ => self.special(metadata, target, name, &wanted)?,
+            _ => special(metadata, target, name, &wanted)?,
         }
         if metadata.links > 1 {
             let place = join_bytes(target.dir.path(), name);
             self.linked.insert((metadata.file_system, metadata.inode), place);
         }
         Ok(())
-    }
-
-    fn special(
-        &mut self,
-        metadata: &Metadata,
-        target: &Target,
-        name: &OsStr,
-        wanted: &Wanted,
-    ) -> Result<()> {
-        unlink_for_replacement(&target.dir, name)?;
-        target.dir.make_node(name, metadata.kind, wanted.mode, metadata.device)?;
-        target.dir.set_owner(name, wanted.owner)?;
-        target.dir.set_mode(name, wanted.mode)?;
-        target.dir.set_times(name, wanted.mtime)
     }
 
     fn regular(
@@ -431,6 +417,14 @@ impl Copier<'_> {
             Some(_) => result.map(|()| false),
         }
     }
+}
+
+fn special(metadata: &Metadata, target: &Target, name: &OsStr, wanted: &Wanted) -> Result<()> {
+    unlink_for_replacement(&target.dir, name)?;
+    target.dir.make_node(name, metadata.kind, wanted.mode, metadata.device)?;
+    target.dir.set_owner(name, wanted.owner)?;
+    target.dir.set_mode(name, wanted.mode)?;
+    target.dir.set_times(name, wanted.mtime)
 }
 
 /// What a copied file shall have.

@@ -17,6 +17,7 @@ use lathe_tree::Owner;
 use lathe_tree::Timestamp;
 use lathe_tree::Xattrs;
 use rustix::fd::AsFd;
+use rustix::fd::AsRawFd as _;
 use rustix::fd::BorrowedFd;
 use rustix::fd::OwnedFd;
 use rustix::fs::AtFlags;
@@ -215,7 +216,6 @@ impl Dir {
         // EOPNOTSUPP.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(self.fd.as_fd(), name, flags, Mode::empty())?;
-        use rustix::fd::AsRawFd as _;
         rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
     }
 

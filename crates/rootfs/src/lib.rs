@@ -15,6 +15,8 @@
 //!
 //! Start with `root.rs` (paths), `dir.rs` (single names in an opened directory) and `copy.rs`.
 
+#![forbid(unsafe_code)]
+
 mod copy;
 mod digest;
 mod dir;

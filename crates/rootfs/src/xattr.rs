@@ -1,6 +1,6 @@
 //! Extended attributes by descriptor and by name.
 //!
-//! There is no `*at` call for them before Linux 6.13, and a descriptor opened with O_PATH is
+//! There is no `*at` call for them before Linux 6.13, and a descriptor opened with `O_PATH` is
 //! refused, so a name in a directory is reached as `/proc/self/fd/<directory>/<name>` with the
 //! `l…` calls, which do not follow the last component.
 
@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStringExt as _;
 /// First guess for a list of names; a longer one is asked for again. Most files have none.
 const LIST: usize = 256;
 
-/// Largest list and largest value that Linux allows (XATTR_LIST_MAX, XATTR_SIZE_MAX).
+/// Largest list and largest value that Linux allows (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const MAXIMUM: usize = 64 * 1024;
 
 type Io<T> = Result<T, Errno>;

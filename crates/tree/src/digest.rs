@@ -246,7 +246,9 @@ mod tests {
         let entry = digest(&file(), b"", &[]);
         let tree = |paths: &[&[u8]]| {
             let mut tree = TreeDigester::default();
-            paths.iter().for_each(|path| tree.add(path, &entry));
+            for path in paths {
+                tree.add(path, &entry);
+            }
             tree.finish()
         };
         assert_ne!(tree(&[b"a"]), tree(&[b"b"]));

@@ -137,7 +137,6 @@ impl DataCopier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Seek as _;
 
     fn copied(content: &[u8], can_copy_range: bool) -> Vec<u8> {
         let mut from = tempfile::tempfile().expect("temporary file");
@@ -154,7 +153,8 @@ mod tests {
 
     #[test]
     fn every_way_gives_the_same_bytes() {
-        let large: Vec<u8> = (0..3_000_000_u32).map(|number| (number / 251) as u8).collect();
+        let large: Vec<u8> =
+            (0..3_000_000_u32).map(|number| (number / 251).to_le_bytes()[0]).collect();
         let mut holes = vec![0; 4 * 1024 * 1024];
         holes[2_000_000] = 7;
         for content in [&b""[..], b"x", &large, &holes] {

@@ -20,7 +20,7 @@ pub(super) struct Level<'a> {
     pub(super) source: &'a Dir,
     pub(super) metadata: &'a Metadata,
     /// Level above and name in it; `None` for the start.
-    above: Option<(&'a Level<'a>, &'a OsStr)>,
+    above: Option<(&'a Self, &'a OsStr)>,
     opened: OnceCell<Opened>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(dir: Dir, _creation: &Creation) -> Result<Self> {
+    pub(super) fn new(dir: Dir) -> Result<Self> {
         let set_group_id = dir.metadata()?.mode & 0o2000 != 0;
         let has_default_acl = || {
             let mut no_value = [0_u8; 0];
@@ -64,7 +64,7 @@ impl<'a> Level<'a> {
 
     /// Pairs the directory `name` below a level with the one of that name, not opened yet.
     pub(super) fn below(
-        above: &'a Level<'a>,
+        above: &'a Self,
         source: &'a Dir,
         metadata: &'a Metadata,
         name: &'a OsStr,
@@ -78,14 +78,14 @@ impl<'a> Level<'a> {
     }
 
     /// Returns the destination, opened or made at the first call.
-    pub(super) fn target(&self, creation: &Creation) -> Result<&Target> {
+    pub(super) fn target(&self) -> Result<&Target> {
         if let Some(opened) = self.opened.get() {
             return Ok(&opened.target);
         }
         let (above, name) = self.above.expect("the start of a copy is open");
-        let parent = &above.target(creation)?.dir;
+        let parent = &above.target()?.dir;
         let made = make(parent, name, self.metadata.mode)?;
-        let target = Target::new(parent.open_dir(name)?, creation)?;
+        let target = Target::new(parent.open_dir(name)?)?;
         Ok(&self.opened.get_or_init(|| Opened { target, made }).target)
     }
 }
