@@ -26,6 +26,8 @@ pub struct Dockerfile {
     /// Everything at the top level, in order; their spans concatenated are
     /// exactly the text.
     pub items: Vec<Item>,
+    /// Blank lines inside instructions, which a future version may refuse.
+    pub empty_continuations: Vec<Span>,
 }
 
 /// A piece of the text at the top level.
@@ -227,7 +229,7 @@ impl CommandLine {
     pub fn script(&self) -> Option<&Heredoc> {
         match self {
             Self::Shell(text, heredocs) => match heredocs.as_slice() {
-                [only] if only.is_whole(text) => Some(only),
+                [only] if only.mark == text.trim() => Some(only),
                 _ => None,
             },
             Self::Exec(_) => None,
@@ -255,6 +257,8 @@ impl CommandLine {
 /// A `<<NAME` with its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heredoc {
+    /// The `<<NAME` word as typed.
+    pub mark: String,
     /// The terminator without quotes; for `COPY` also the file name.
     pub name: String,
     /// The file descriptor before `<<`; 0 when none is given.
@@ -271,18 +275,6 @@ pub struct Heredoc {
     pub span: Span,
     /// The body, without the terminator.
     pub body_span: Span,
-}
-
-impl Heredoc {
-    /// Whether `text` consists of this heredoc's mark alone.
-    fn is_whole(&self, text: &str) -> bool {
-        let rest = text.trim();
-        let rest = rest.strip_prefix("0").unwrap_or(rest);
-        let Some(rest) = rest.strip_prefix("<<") else { return false };
-        let rest = rest.strip_prefix('-').unwrap_or(rest);
-        let quote = |c| matches!(c, '"' | '\'');
-        rest.replace(quote, "") == self.name && !rest.contains(char::is_whitespace)
-    }
 }
 
 /// `ADD`: files from the context, from the network or from git.

@@ -37,11 +37,14 @@ pub enum Severity {
     Error,
 }
 
-/// The rules; all but `SyntaxError` have BuildKit's names.
+/// The rules. Those that BuildKit has too bear its names; `SyntaxError` and
+/// `MalformedJsonForm` are our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// The text is not a Dockerfile.
     SyntaxError,
+    /// An argument looks like the JSON form but is none, so the shell gets it.
+    MalformedJsonForm,
     /// Stage names should be lower case.
     StageNameCasing,
     /// `AS` should match the case of `FROM`.
@@ -86,4 +89,118 @@ pub enum Rule {
     ExposeProtoCasing,
     /// `EXPOSE` takes no addresses or host ports.
     ExposeInvalidFormat,
+}
+
+impl Rule {
+    /// Every rule, in the order of the enum.
+    pub const ALL: [Self; 24] = [
+        Self::SyntaxError,
+        Self::MalformedJsonForm,
+        Self::StageNameCasing,
+        Self::FromAsCasing,
+        Self::NoEmptyContinuation,
+        Self::ConsistentInstructionCasing,
+        Self::DuplicateStageName,
+        Self::ReservedStageName,
+        Self::JsonArgsRecommended,
+        Self::MaintainerDeprecated,
+        Self::UndefinedArgInFrom,
+        Self::WorkdirRelativePath,
+        Self::UndefinedVar,
+        Self::MultipleInstructionsDisallowed,
+        Self::LegacyKeyValueFormat,
+        Self::InvalidBaseImagePlatform,
+        Self::RedundantTargetPlatform,
+        Self::SecretsUsedInArgOrEnv,
+        Self::InvalidDefaultArgInFrom,
+        Self::FromPlatformFlagConstDisallowed,
+        Self::CopyIgnoredFile,
+        Self::InvalidDefinitionDescription,
+        Self::ExposeProtoCasing,
+        Self::ExposeInvalidFormat,
+    ];
+
+    /// The name as users write it in `# check=skip=…`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SyntaxError => "SyntaxError",
+            Self::MalformedJsonForm => "MalformedJSONForm",
+            Self::StageNameCasing => "StageNameCasing",
+            Self::FromAsCasing => "FromAsCasing",
+            Self::NoEmptyContinuation => "NoEmptyContinuation",
+            Self::ConsistentInstructionCasing => "ConsistentInstructionCasing",
+            Self::DuplicateStageName => "DuplicateStageName",
+            Self::ReservedStageName => "ReservedStageName",
+            Self::JsonArgsRecommended => "JSONArgsRecommended",
+            Self::MaintainerDeprecated => "MaintainerDeprecated",
+            Self::UndefinedArgInFrom => "UndefinedArgInFrom",
+            Self::WorkdirRelativePath => "WorkdirRelativePath",
+            Self::UndefinedVar => "UndefinedVar",
+            Self::MultipleInstructionsDisallowed => "MultipleInstructionsDisallowed",
+            Self::LegacyKeyValueFormat => "LegacyKeyValueFormat",
+            Self::InvalidBaseImagePlatform => "InvalidBaseImagePlatform",
+            Self::RedundantTargetPlatform => "RedundantTargetPlatform",
+            Self::SecretsUsedInArgOrEnv => "SecretsUsedInArgOrEnv",
+            Self::InvalidDefaultArgInFrom => "InvalidDefaultArgInFrom",
+            Self::FromPlatformFlagConstDisallowed => "FromPlatformFlagConstDisallowed",
+            Self::CopyIgnoredFile => "CopyIgnoredFile",
+            Self::InvalidDefinitionDescription => "InvalidDefinitionDescription",
+            Self::ExposeProtoCasing => "ExposeProtoCasing",
+            Self::ExposeInvalidFormat => "ExposeInvalidFormat",
+        }
+    }
+}
+
+impl Diagnostic {
+    /// A syntax error.
+    pub fn error(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            rule: Rule::SyntaxError,
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            labels: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// A warning of `rule`.
+    pub fn warning(rule: Rule, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity: Severity::Warning,
+            span,
+            message: message.into(),
+            labels: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// The same with a word on what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same with `did you mean` if anything near was found.
+    #[must_use]
+    pub fn did_you_mean(self, near: Option<&str>) -> Self {
+        match near {
+            Some(near) => self.help(format!("did you mean `{near}`?")),
+            None => self,
+        }
+    }
+
+    /// The same with a word at a further place.
+    #[must_use]
+    pub fn label(mut self, span: Span, message: impl Into<String>) -> Self {
+        self.labels.push(Label { span, message: message.into() });
+        self
+    }
+
+    /// Whether the build cannot go on.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }

@@ -10,16 +10,33 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod comments;
 mod diagnostic;
 mod directive;
+mod duration;
+mod flags;
+mod heredoc;
+mod instruction;
+mod json;
+mod lines;
 mod mount;
+mod parse;
+mod render;
 mod span;
+mod split;
+mod suggest;
+mod word;
 
 pub use ast::{CommandLine, Dockerfile, Heredoc, Instruction, InstructionKind, Name, Stage, Word};
+pub use comments::CheckOptions;
 pub use diagnostic::{Diagnostic, Label, Rule, Severity};
 pub use directive::Directives;
 pub use mount::{
-    Access, BindMount, CacheMount, Mount, MountKey, MountOption, MountSpec, SecretMount, Sharing,
-    SshMount, TmpfsMount,
+    Access, BindMount, CacheMount, Mount, MountError, MountKey, MountOption, MountSpec,
+    SecretMount, Sharing, SshMount, TmpfsMount,
 };
+pub use parse::{Parse, parse};
+pub use render::{LineColumn, excerpt, line_column, render};
 pub use span::Span;
+pub use suggest::suggest;
+pub use word::{Expanded, ExpandedWords, Lookup, WordError, expand, expand_heredoc, expand_words};

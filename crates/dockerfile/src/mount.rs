@@ -4,6 +4,7 @@
 //! [`Mount::resolve`] expands the values and checks them together.
 
 use crate::ast::Word;
+use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
 /// A `--mount` as typed.
@@ -182,5 +183,151 @@ impl Mount {
     pub fn from(&self) -> Option<&Word> {
         let option = self.options.iter().rev().find(|option| option.key == MountKey::From)?;
         option.value.as_ref()
+    }
+}
+
+/// What is wrong with a `--mount`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MountError {
+    /// A key that no mount has.
+    #[error("unknown mount option `{key}`")]
+    UnknownKey {
+        /// As typed.
+        key: String,
+        /// A key that was probably meant.
+        near: Option<&'static str>,
+        /// The option.
+        span: Span,
+    },
+    /// `key` where `key=value` is needed.
+    #[error("mount option `{key}` needs a value")]
+    MissingValue {
+        /// As typed.
+        key: String,
+        /// The option.
+        span: Span,
+    },
+    /// A value that is none of those possible.
+    #[error("invalid value `{value}` for mount option `{key}`: {expected}")]
+    InvalidValue {
+        /// The option.
+        key: &'static str,
+        /// After expansion.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+        /// A value that was probably meant.
+        near: Option<&'static str>,
+        /// The option.
+        span: Span,
+    },
+    /// An option that this type of mount does not have.
+    #[error("mount option `{key}` is not for mounts of type `{kind}`")]
+    NotForType {
+        /// The option.
+        key: &'static str,
+        /// The type.
+        kind: &'static str,
+        /// The option.
+        span: Span,
+    },
+    /// An option that this type of mount must have.
+    #[error("a mount of type `{kind}` needs `{needed}`")]
+    MissingOption {
+        /// The type.
+        kind: &'static str,
+        /// What is needed.
+        needed: &'static str,
+        /// The whole mount.
+        span: Span,
+    },
+    /// A variable in `from`.
+    #[error("`from` of a mount cannot hold a variable")]
+    VariableInFrom {
+        /// The value.
+        span: Span,
+    },
+    /// Quotes that do not pair up.
+    #[error("misplaced `\"` in the mount options")]
+    BadQuotes {
+        /// The whole mount.
+        span: Span,
+    },
+    /// `source` and `id` of a secret say the same.
+    #[error("a secret takes `source` or `id`, not both")]
+    SourceAndId {
+        /// The whole mount.
+        span: Span,
+    },
+}
+
+impl MountError {
+    /// Where in the file.
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::UnknownKey { span, .. }
+            | Self::MissingValue { span, .. }
+            | Self::InvalidValue { span, .. }
+            | Self::NotForType { span, .. }
+            | Self::MissingOption { span, .. }
+            | Self::VariableInFrom { span }
+            | Self::BadQuotes { span }
+            | Self::SourceAndId { span } => *span,
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::UnknownKey { near: Some(near), .. }
+            | Self::InvalidValue { near: Some(near), .. } => {
+                Some(format!("did you mean `{near}`?"))
+            }
+            Self::VariableInFrom { .. } => Some(
+                "give the image a name with `FROM $IMAGE AS name` and write `from=name`".to_owned(),
+            ),
+            Self::MissingValue { key, .. } => Some(format!("write `{key}=…`")),
+            _ => None,
+        }
+    }
+}
+
+impl From<MountError> for Diagnostic {
+    fn from(error: MountError) -> Self {
+        let mut diagnostic = Self::error(error.span(), error.to_string());
+        diagnostic.help = error.help();
+        diagnostic
+    }
+}
+
+mod read;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+impl Mount {
+    /// Reads the value of a `--mount` flag. What is wrong goes to
+    /// `diagnostics`; what is right is kept.
+    pub(crate) fn read(value: &Word, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut errors = Vec::new();
+        let mount = read::mount(value, &mut errors);
+        let readable = errors.is_empty();
+        diagnostics.extend(errors.into_iter().map(Diagnostic::from));
+        if readable && !value.raw.contains(['$', '\\', '`', '\'', '"']) {
+            // Without variables the check does not have to wait.
+            let checked = mount.resolve(|word| Ok::<_, MountError>(word.raw.clone()));
+            diagnostics.extend(checked.err().map(Diagnostic::from));
+        }
+        mount
+    }
+
+    /// Expands the values with `expand` and checks them together.
+    ///
+    /// `expand` is not called for `from`, which is never expanded.
+    pub fn resolve<E: From<MountError>>(
+        &self,
+        expand: impl FnMut(&Word) -> Result<String, E>,
+    ) -> Result<MountSpec, E> {
+        resolve::resolve(self, expand)
     }
 }

@@ -1,0 +1,214 @@
+//! The driver: the file from top to bottom.
+
+use crate::ast::{Dockerfile, InstructionKind, Item, ItemKind, Stage};
+use crate::comments;
+use crate::diagnostic::Diagnostic;
+use crate::directive::Directives;
+use crate::heredoc;
+use crate::instruction::{self, Statement};
+use crate::lines::{Lines, LogicalLine, PhysicalLine, is_comment};
+use crate::span::Span;
+
+/// What `parse` gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parse {
+    /// The tree of what could be understood.
+    pub file: Dockerfile,
+    /// What is wrong, in order of place. Without errors the tree is complete.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Parse {
+    /// Whether the file must not be built.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Parses the text of a Dockerfile. Never fails and never panics: what is
+/// wrong is in the diagnostics.
+pub fn parse(text: &str) -> Parse {
+    let mut parser = Parser::new(text);
+    if u32::try_from(text.len()).is_err() {
+        let span = Span::empty_at(0);
+        parser.diagnostics.push(Diagnostic::error(span, "the Dockerfile is larger than 4 GiB"));
+        return parser.finish();
+    }
+    parser.file();
+    parser.check_stages();
+    parser.finish()
+}
+
+struct Parser<'a> {
+    lines: Lines<'a>,
+    file: Dockerfile,
+    diagnostics: Vec<Diagnostic>,
+    /// Comment lines directly above.
+    comments: Vec<String>,
+    /// An instruction before the first `FROM` was reported.
+    reported_early: bool,
+    /// Any instruction was seen.
+    any: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            lines: Lines::new(text, 0),
+            file: Dockerfile {
+                directives: Directives::default(),
+                escape: '\\',
+                global_args: Vec::new(),
+                stages: Vec::new(),
+                items: Vec::new(),
+                empty_continuations: Vec::new(),
+            },
+            diagnostics: Vec::new(),
+            comments: Vec::new(),
+            reported_early: false,
+            any: false,
+        }
+    }
+
+    fn item(&mut self, kind: ItemKind, start: usize) {
+        let span = Span::between(start, self.lines.offset());
+        self.file.items.push(Item { kind, span });
+    }
+
+    fn file(&mut self) {
+        self.preamble();
+        while let Some(line) = self.lines.next() {
+            if line.text.trim().is_empty() {
+                self.comments.clear();
+                self.item(ItemKind::Blank, line.start);
+            } else if is_comment(line.text) {
+                self.comment(line.text);
+                self.item(ItemKind::Comment, line.start);
+            } else {
+                self.logical_line(line);
+            }
+        }
+    }
+
+    /// The byte order mark, a `#!` line and the directives.
+    fn preamble(&mut self) {
+        let text = self.lines.text();
+        if text.starts_with('\u{feff}') {
+            self.lines.seek('\u{feff}'.len_utf8());
+            self.item(ItemKind::ByteOrderMark, 0);
+        }
+        let mut start = self.lines.offset();
+        if text[start..].starts_with("#!") && self.lines.next().is_some() {
+            self.item(ItemKind::Comment, start);
+            start = self.lines.offset();
+        }
+        while let Some(line) = self.lines.next() {
+            if !self.file.directives.read(line, &mut self.diagnostics) {
+                break;
+            }
+            self.item(ItemKind::Directive, line.start);
+            start = line.end;
+        }
+        self.lines.seek(start);
+        self.file.escape = self.file.directives.escape_char();
+    }
+
+    fn comment(&mut self, line: &str) {
+        let content = line.trim_start().trim_start_matches('#').trim();
+        if content.is_empty() {
+            self.comments.clear();
+        } else {
+            self.comments.push(content.to_owned());
+        }
+    }
+
+    fn logical_line(&mut self, first: PhysicalLine<'_>) {
+        let mut line = LogicalLine::read(first, &mut self.lines, self.file.escape);
+        if line.text.trim().is_empty() {
+            self.item(ItemKind::Blank, first.start);
+            return;
+        }
+        self.any = true;
+        let head = instruction::head(&line, 0);
+        let marks = instruction::heredoc_marks(&line, &head);
+        let heredocs = heredoc::bodies(marks, &mut line, &mut self.lines, &mut self.diagnostics);
+        self.item(ItemKind::Instruction, first.start);
+        self.file.empty_continuations.append(&mut line.empty_lines);
+        let comments = std::mem::take(&mut self.comments);
+        if head.keyword.is_none() {
+            self.diagnostics.push(instruction::unknown(&line, &head));
+            return;
+        }
+        let keyword = head.keyword;
+        let head_span = line.span(head.range.start, head.range.end);
+        let statement = Statement {
+            line: &line,
+            head,
+            heredocs,
+            escape: self.file.escape,
+            comments: &comments,
+            diagnostics: &mut self.diagnostics,
+        };
+        if keyword == Some("FROM") {
+            let stage = stage(statement);
+            self.file.stages.extend(stage);
+            return;
+        }
+        let Some(instruction) = instruction::instruction(statement) else { return };
+        match (self.file.stages.last_mut(), instruction.kind) {
+            (Some(stage), kind) => {
+                stage.instructions.push(crate::ast::Instruction { kind, ..instruction });
+            }
+            (None, InstructionKind::Arg(arg)) => self.file.global_args.push(arg),
+            (None, kind) => self.early(kind.keyword(), head_span),
+        }
+    }
+
+    /// An instruction before the first `FROM`: one report is enough.
+    fn early(&mut self, keyword: &str, span: Span) {
+        if !std::mem::replace(&mut self.reported_early, true) {
+            self.diagnostics.push(
+                Diagnostic::error(span, format!("`{keyword}` before the first `FROM`"))
+                    .help("a Dockerfile starts with `FROM image`; only `ARG` can stand before it"),
+            );
+        }
+    }
+
+    fn check_stages(&mut self) {
+        let failed = self.reported_early || self.diagnostics.iter().any(Diagnostic::is_error);
+        if !self.file.stages.is_empty() || failed {
+            return;
+        }
+        let end = u32::try_from(self.lines.text().len()).unwrap_or(u32::MAX);
+        let error = if self.any {
+            Diagnostic::error(Span::empty_at(end), "there is no `FROM`, so nothing to build")
+        } else {
+            Diagnostic::error(Span::empty_at(end), "the Dockerfile has no instructions")
+        };
+        self.diagnostics.push(error.help("a Dockerfile starts with `FROM image`"));
+    }
+
+    fn finish(mut self) -> Parse {
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+        Parse { file: self.file, diagnostics: self.diagnostics }
+    }
+}
+
+/// Makes a stage of a `FROM`.
+fn stage(mut statement: Statement<'_>) -> Option<Stage> {
+    let from = instruction::from(&mut statement)?;
+    let doc =
+        from.name.as_ref().and_then(|name| comments::description(statement.comments, &name.key()));
+    Some(Stage {
+        name: from.name,
+        base: from.base,
+        platform: from.platform,
+        instructions: Vec::new(),
+        span: statement.span(),
+        keyword: statement.keyword_span(),
+        as_keyword: from.as_keyword,
+        source: statement.source(),
+        comments: statement.comments.to_vec(),
+        doc,
+    })
+}

@@ -1,0 +1,186 @@
+//! Words: variables, quotes and escapes made into values.
+//!
+//! Follows the lexer of `BuildKit` (`frontend/dockerfile/shell/lex.go`), which
+//! is near a POSIX shell without being one: expansion and quote removal are
+//! one pass, and splitting happens on what variables hold.
+
+mod lexer;
+mod pattern;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use lexer::{Lexer, Mode};
+
+/// Where variables are looked up.
+pub trait Lookup {
+    /// The value of a variable; `None` if it is not set.
+    fn get(&self, name: &str) -> Option<&str>;
+}
+
+impl Lookup for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.get(name).map(String::as_str)
+    }
+}
+
+impl Lookup for HashMap<String, String> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.get(name).map(String::as_str)
+    }
+}
+
+/// A list of `(name, value)`; the last of a name counts.
+impl<A: AsRef<str>, B: AsRef<str>> Lookup for [(A, B)] {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.iter().rev().find(|(key, _)| key.as_ref() == name).map(|(_, value)| value.as_ref())
+    }
+}
+
+/// No variable is set.
+impl Lookup for () {
+    fn get(&self, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+/// What a word became.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expanded {
+    /// The value.
+    pub text: String,
+    /// The variables that were set and used.
+    pub used: BTreeSet<String>,
+    /// The variables that were asked for and not set.
+    pub unset: BTreeSet<String>,
+}
+
+/// What a word became that may be several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpandedWords {
+    /// The values.
+    pub words: Vec<String>,
+    /// The variables that were set and used.
+    pub used: BTreeSet<String>,
+    /// The variables that were asked for and not set.
+    pub unset: BTreeSet<String>,
+}
+
+/// Why a word has no value. Offsets are bytes into the word.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    /// A quote is opened and not closed.
+    #[error("{quote} is never closed")]
+    UnclosedQuote {
+        /// `'` or `"`.
+        quote: char,
+        /// Where it is opened.
+        offset: usize,
+    },
+    /// `${` without its `}` (or `${v/p` without its second `/`).
+    #[error("`${{` without its `{closing}`")]
+    UnclosedBrace {
+        /// What is missing.
+        closing: char,
+        /// Where `$` stands.
+        offset: usize,
+    },
+    /// `${}`, `${:x}`, `${{x}}`.
+    #[error("bad substitution: a name is expected behind `${{`")]
+    BadSubstitution {
+        /// Where `$` stands.
+        offset: usize,
+    },
+    /// `${v^x}` and the like.
+    #[error("unsupported modifier `{modifier}` in `${{{name}…}}`")]
+    UnsupportedModifier {
+        /// As typed.
+        modifier: String,
+        /// The variable.
+        name: String,
+        /// Where `$` stands.
+        offset: usize,
+    },
+    /// `\x` in a pattern, with `x` none of `* ? \ } /`.
+    #[error("invalid escape `\\{escaped}` in the pattern of `${{{name}…}}`")]
+    BadPattern {
+        /// The escaped character.
+        escaped: char,
+        /// The variable.
+        name: String,
+        /// Where `$` stands.
+        offset: usize,
+    },
+    /// `${v:?message}` and `v` is not set or empty.
+    #[error("{name}: {message}")]
+    Required {
+        /// The variable.
+        name: String,
+        /// What the Dockerfile says about it.
+        message: String,
+        /// Where `$` stands.
+        offset: usize,
+    },
+    /// `${a:-${b:-…}}` is nested too deeply.
+    #[error("substitutions are nested too deeply")]
+    TooDeep {
+        /// Where the innermost `$` stands.
+        offset: usize,
+    },
+}
+
+impl WordError {
+    /// Where in the word, in bytes.
+    pub const fn offset(&self) -> usize {
+        match self {
+            Self::UnclosedQuote { offset, .. }
+            | Self::UnclosedBrace { offset, .. }
+            | Self::BadSubstitution { offset }
+            | Self::UnsupportedModifier { offset, .. }
+            | Self::BadPattern { offset, .. }
+            | Self::Required { offset, .. }
+            | Self::TooDeep { offset } => *offset,
+        }
+    }
+}
+
+/// Makes a word into its value: variables expanded, quotes and escapes off.
+///
+/// Blanks do not split: the whole is one value. An unset variable is empty
+/// and listed in `unset`.
+pub fn expand<L: Lookup + ?Sized>(
+    word: &str,
+    env: &L,
+    escape: char,
+) -> Result<Expanded, WordError> {
+    if !word.contains(['$', '\'', '"', escape]) {
+        return Ok(Expanded { text: word.to_owned(), ..Expanded::default() });
+    }
+    let mut lexer = Lexer::new(word, env, Mode { escape, quotes: true });
+    let text = lexer.all()?.text;
+    Ok(Expanded { text, used: lexer.used, unset: lexer.unset })
+}
+
+/// The same, then split at blanks that are not quoted: `EXPOSE $PORTS`.
+pub fn expand_words<L: Lookup + ?Sized>(
+    word: &str,
+    env: &L,
+    escape: char,
+) -> Result<ExpandedWords, WordError> {
+    let mut lexer = Lexer::new(word, env, Mode { escape, quotes: true });
+    let words = lexer.all()?.words();
+    Ok(ExpandedWords { words, used: lexer.used, unset: lexer.unset })
+}
+
+/// Expands the body of a heredoc of `COPY` or `ADD`: quotes stay, a backslash
+/// takes the meaning off the next character.
+pub fn expand_heredoc<L: Lookup + ?Sized>(body: &str, env: &L) -> Result<Expanded, WordError> {
+    if !body.contains(['$', '\\']) {
+        return Ok(Expanded { text: body.to_owned(), ..Expanded::default() });
+    }
+    let mut lexer = Lexer::new(body, env, Mode { escape: '\\', quotes: false });
+    let text = lexer.all()?.text;
+    Ok(Expanded { text, used: lexer.used, unset: lexer.unset })
+}
+
+#[cfg(test)]
+mod tests;
