@@ -257,8 +257,8 @@ impl Op {
 struct Parts(Vec<Part>);
 
 impl Parts {
-    fn add(&mut self, name: impl Into<String>, value: impl ToString) {
-        self.0.push(Part { name: name.into(), value: value.to_string() });
+    fn add(&mut self, name: impl Into<String>, value: impl std::fmt::Display) {
+        self.0.push(Part { name: name.into(), value: format!("{value}") });
     }
 
     fn add_debug(&mut self, name: impl Into<String>, value: impl std::fmt::Debug) {

@@ -1,0 +1,66 @@
+//! What the solver sees of a build graph: ids and edges.
+
+/// Index of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// Returns the position in [`Dag::nodes`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The use of another node's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Whose output; smaller than the id of the node that uses it.
+    pub node: NodeId,
+    /// Whether only the content counts that [`OpRunner::content`](crate::OpRunner::content)
+    /// names, not how the output was made.
+    pub by_content: bool,
+}
+
+/// An operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// What it works on.
+    pub inputs: Vec<Edge>,
+    /// Whether results of earlier solves must not be used for it.
+    pub ignore_cache: bool,
+}
+
+/// The operations and which of them are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dag {
+    /// Each node after all its inputs.
+    pub nodes: Vec<Node>,
+    /// Whose outputs are wanted.
+    pub roots: Vec<NodeId>,
+}
+
+impl Dag {
+    /// Returns for each node those that use it, with whether they do by content.
+    pub(crate) fn users(&self) -> Vec<Vec<(NodeId, bool)>> {
+        let mut users = vec![Vec::new(); self.nodes.len()];
+        for (id, node) in (0..).map(NodeId).zip(&self.nodes) {
+            for edge in &node.inputs {
+                assert!(edge.node < id, "an input comes before its user");
+                users[edge.node.index()].push((id, edge.by_content));
+            }
+        }
+        users
+    }
+
+    /// Returns for each node the length of the longest way to a root: the longer, the sooner
+    /// it should run.
+    pub(crate) fn heights(&self) -> Vec<u32> {
+        let mut heights = vec![0; self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            for edge in &node.inputs {
+                heights[edge.node.index()] = heights[edge.node.index()].max(heights[index] + 1);
+            }
+        }
+        heights
+    }
+}

@@ -1,0 +1,290 @@
+//! The decisions of a solve, as a state machine: events in, actions out. No threads, no I/O.
+//!
+//! Each node has one [`State`] and one [`Demand`]. Whatever happens to a node can change what is
+//! to be done about it and about those that use it; these are put on a list and looked at again
+//! until nothing changes ([`Machine::settle`]). Both state and demand only ever move forward, so
+//! that each node is looked at a bounded number of times.
+//!
+//! The one subtle rule is *certain miss*. Whether a node hits is sometimes not known before an
+//! input has been run (the input's content is part of the key). Waiting for that before anything
+//! else is started would run independent stages one after the other. But a node that stands on
+//! another one which missed cannot hit, whatever the content: its key has a part that was never
+//! recorded. So all its inputs are demanded at once.
+
+use crate::{CacheKey, Dag, NodeId};
+
+/// How far a node's own story has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Keys of inputs are not known yet.
+    Waiting,
+    /// A lookup by definition key was asked for.
+    LookingUp,
+    /// No hit by definition; the content of inputs is needed for the other key.
+    NeedsContent,
+    /// The content key is being made, and looked up after that.
+    Keying,
+    /// No key hits: it must be run if its output is demanded.
+    Missed,
+    /// It is being run.
+    Running,
+    /// A key hit: the output is there.
+    Hit,
+    /// It was run: the output is there.
+    Done,
+}
+
+/// What others want of a node; ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Demand {
+    Nothing,
+    /// Its canonical key.
+    Key,
+    /// Its output.
+    Output,
+}
+
+/// Something that happened outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The lookup by definition key found this canonical key, or nothing.
+    LookedUp(NodeId, Option<CacheKey>),
+    /// The content key was made and looked up.
+    ContentKeyed(NodeId, CacheKey, Found),
+    /// The node was run.
+    Finished(NodeId),
+}
+
+/// Whether a lookup found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Hit,
+    Miss,
+}
+
+/// Something to do outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Make the definition key and look it up.
+    LookUp(NodeId),
+    /// Make the content key and look it up.
+    Key(NodeId),
+    /// Run it.
+    Run(NodeId),
+}
+
+/// Whether a node has a key that is known before its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keyable {
+    /// It has.
+    Yes,
+    /// Its output is known only by content: a folder on disk.
+    ByContentOnly,
+}
+
+struct Slot {
+    state: State,
+    demand: Demand,
+    keyable: Keyable,
+    canonical: Option<CacheKey>,
+    certain_miss: bool,
+}
+
+pub(crate) struct Machine<'a> {
+    dag: &'a Dag,
+    users: Vec<Vec<(NodeId, bool)>>,
+    slots: Vec<Slot>,
+    dirty: Vec<NodeId>,
+    actions: Vec<Action>,
+    /// The definition key of a node that only has one is its canonical key; the shell tells it
+    /// here before it answers the lookup.
+    definition: Vec<Option<CacheKey>>,
+}
+
+impl<'a> Machine<'a> {
+    pub(crate) fn new(dag: &'a Dag, keyable: impl Fn(NodeId) -> Keyable) -> Self {
+        let ids = || (0..).map(NodeId).take(dag.nodes.len());
+        let slot = |id| Slot {
+            state: State::Waiting,
+            demand: Demand::Nothing,
+            keyable: keyable(id),
+            canonical: None,
+            certain_miss: false,
+        };
+        let mut machine = Self {
+            dag,
+            users: dag.users(),
+            slots: ids().map(slot).collect(),
+            dirty: ids().collect(),
+            actions: Vec::new(),
+            definition: vec![None; dag.nodes.len()],
+        };
+        // The list is a stack: the lowest id is to be looked at first.
+        machine.dirty.reverse();
+        for root in &dag.roots {
+            machine.demand(*root, Demand::Output);
+        }
+        machine.settle();
+        machine
+    }
+
+    /// Returns the actions that became due, in order.
+    pub(crate) fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    pub(crate) fn state(&self, id: NodeId) -> State {
+        self.slots[id.index()].state
+    }
+
+    pub(crate) fn canonical(&self, id: NodeId) -> Option<CacheKey> {
+        self.slots[id.index()].canonical
+    }
+
+    /// Remembers the definition key of a node whose lookup is under way.
+    pub(crate) fn set_definition(&mut self, id: NodeId, key: CacheKey) {
+        self.definition[id.index()] = Some(key);
+    }
+
+    pub(crate) fn definition(&self, id: NodeId) -> Option<CacheKey> {
+        self.definition[id.index()]
+    }
+
+    pub(crate) fn on(&mut self, event: Event) {
+        match event {
+            Event::LookedUp(id, Some(canonical)) => self.found(id, canonical, Found::Hit),
+            Event::LookedUp(id, None) if self.uses_content(id) => {
+                self.enter(id, State::NeedsContent);
+            }
+            Event::LookedUp(id, None) => {
+                let key = self.definition[id.index()].expect("a lookup had a key");
+                self.found(id, key, Found::Miss);
+            }
+            Event::ContentKeyed(id, key, found) => self.found(id, key, found),
+            Event::Finished(id) => self.enter(id, State::Done),
+        }
+        self.settle();
+    }
+
+    fn found(&mut self, id: NodeId, canonical: CacheKey, found: Found) {
+        self.slots[id.index()].canonical = Some(canonical);
+        match found {
+            Found::Hit => self.enter(id, State::Hit),
+            Found::Miss => {
+                self.enter(id, State::Missed);
+                self.mark_certain_misses(id);
+            }
+        }
+    }
+
+    fn uses_content(&self, id: NodeId) -> bool {
+        self.dag.nodes[id.index()].inputs.iter().any(|edge| edge.by_content)
+    }
+
+    fn enter(&mut self, id: NodeId, state: State) {
+        self.slots[id.index()].state = state;
+        self.dirty.push(id);
+        self.dirty.extend(self.users[id.index()].iter().map(|(user, _)| *user));
+    }
+
+    fn demand(&mut self, id: NodeId, demand: Demand) {
+        let slot = &mut self.slots[id.index()];
+        if slot.demand < demand {
+            slot.demand = demand;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Marks what stands on `id`, other than by content: none of it can hit.
+    fn mark_certain_misses(&mut self, id: NodeId) {
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            for (user, by_content) in &self.users[id.index()] {
+                let slot = &mut self.slots[user.index()];
+                if !by_content && !slot.certain_miss {
+                    slot.certain_miss = true;
+                    self.dirty.push(*user);
+                    stack.push(*user);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(id) = self.dirty.pop() {
+            self.look_at(id);
+        }
+    }
+
+    fn look_at(&mut self, id: NodeId) {
+        let Slot { state, demand, certain_miss, .. } = self.slots[id.index()];
+        match state {
+            State::Waiting => self.look_at_waiting(id),
+            State::NeedsContent if demand >= Demand::Key => self.look_at_content(id),
+            State::Missed if demand == Demand::Output => self.look_at_missed(id),
+            State::NeedsContent
+            | State::Missed
+            | State::LookingUp
+            | State::Keying
+            | State::Running
+            | State::Hit
+            | State::Done => {}
+        }
+        let open = matches!(state, State::Waiting | State::NeedsContent | State::Keying);
+        if open && certain_miss && demand == Demand::Output {
+            self.demand_inputs(id, Demand::Output, |_| true);
+        }
+    }
+
+    fn look_at_waiting(&mut self, id: NodeId) {
+        if self.slots[id.index()].keyable == Keyable::ByContentOnly {
+            return self.enter(id, State::Missed);
+        }
+        let unknown = |machine: &Self, node: NodeId| {
+            let slot = &machine.slots[node.index()];
+            slot.canonical.is_none() && slot.keyable == Keyable::Yes
+        };
+        let inputs = &self.dag.nodes[id.index()].inputs;
+        if inputs.iter().any(|edge| unknown(self, edge.node)) {
+            if self.slots[id.index()].demand >= Demand::Key {
+                self.demand_inputs(id, Demand::Key, |_| true);
+            }
+        } else if inputs.iter().all(|edge| self.slots[edge.node.index()].canonical.is_some()) {
+            self.slots[id.index()].state = State::LookingUp;
+            self.actions.push(Action::LookUp(id));
+        } else {
+            // An input is known by content only: there is no definition key to look up.
+            self.enter(id, State::NeedsContent);
+        }
+    }
+
+    fn look_at_content(&mut self, id: NodeId) {
+        self.demand_inputs(id, Demand::Output, |by_content| by_content);
+        let inputs = &self.dag.nodes[id.index()].inputs;
+        if inputs.iter().all(|edge| !edge.by_content || self.has_output(edge.node)) {
+            self.slots[id.index()].state = State::Keying;
+            self.actions.push(Action::Key(id));
+        }
+    }
+
+    fn look_at_missed(&mut self, id: NodeId) {
+        self.demand_inputs(id, Demand::Output, |_| true);
+        if self.dag.nodes[id.index()].inputs.iter().all(|edge| self.has_output(edge.node)) {
+            self.slots[id.index()].state = State::Running;
+            self.actions.push(Action::Run(id));
+        }
+    }
+
+    fn has_output(&self, id: NodeId) -> bool {
+        matches!(self.state(id), State::Hit | State::Done)
+    }
+
+    fn demand_inputs(&mut self, id: NodeId, demand: Demand, which: impl Fn(bool) -> bool) {
+        let dag = self.dag;
+        for edge in &dag.nodes[id.index()].inputs {
+            if which(edge.by_content) {
+                self.demand(edge.node, demand);
+            }
+        }
+    }
+}
