@@ -27,6 +27,7 @@ pub struct Sandbox {
     /// Files lent to the process: target inside the root, and content. They
     /// live in a private tmpfs, so whatever the process writes to them is
     /// gone with it.
+    #[serde(skip)] // contents travel beside the job: JSON would quadruple them
     pub files: Vec<(String, Vec<u8>)>,
     /// How far the process is held back.
     pub security: Security,

@@ -12,12 +12,21 @@
 //! - No file descriptor and no environment variable of the caller reaches the
 //!   process, other than the ones it was given.
 
+mod caps;
+mod channel;
 mod error;
+mod exe;
+mod init;
 mod job;
+mod net;
+mod seccomp;
 mod spawn;
+mod sys;
+mod wire;
 
 pub use error::Error;
 pub use error::Result;
+pub use init::init_main;
 pub use job::Access;
 pub use job::Depth;
 pub use job::Exit;
@@ -36,7 +45,7 @@ pub use job::Stdin;
 pub use job::Stdio;
 pub use job::TerminalSize;
 pub use job::UserIds;
+pub use net::NetworkNamespace;
 pub use spawn::Running;
 pub use spawn::exec_into;
-pub use spawn::init_main;
 pub use spawn::spawn;

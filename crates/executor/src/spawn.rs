@@ -1,29 +1,71 @@
 //! Starting and watching a sandboxed process, from the caller's side.
+//!
+//! The caller may have any number of threads, so it never forks by itself: it
+//! spawns its own program again (`posix_spawn`), single-threaded, with an empty
+//! environment and one socket as standard input. Job and descriptors go through
+//! that socket, never as inheritable descriptors, which another thread's child
+//! could catch.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio as ChildStdio;
+use std::sync::Arc;
 
 use lathe_event::Cancel;
+use rustix::process::PidfdFlags;
 
 use crate::Error;
 use crate::Exit;
+use crate::Lifetime;
+use crate::Network;
+use crate::Output;
 use crate::Process;
 use crate::Result;
 use crate::Sandbox;
 use crate::Security;
+use crate::Stdin;
 use crate::Stdio;
+use crate::channel::Channel;
+use crate::exe;
+use crate::seccomp;
+use crate::sys;
+use crate::wire;
+use crate::wire::Job;
+use crate::wire::Join;
+use crate::wire::Report;
+use crate::wire::Task;
 
-/// A process that was started. Dropping it kills the process, unless its
-/// lifetime is its own.
+/// What the init stage is called; `main` recognizes it by this name.
+pub(crate) const INIT_NAME: &str = "lathe-init";
+
+/// A process that was started. Dropping it kills the process and waits until it
+/// is gone, unless its lifetime is its own.
 #[derive(Debug)]
 pub struct Running {
     pid: i32,
+    pidfd: Arc<OwnedFd>,
     console: Option<OwnedFd>,
+    stage: Stage,
 }
 
 impl Running {
-    /// Returns the process id of the container's process 1, as the caller sees it.
+    /// Returns the id of the process as the caller sees it. For a spawned one
+    /// it is process 1 of the container.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Returns a pidfd of the process, for `poll(2)` and signals.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     /// Takes the master side of the terminal, when one was asked for.
@@ -31,34 +73,194 @@ impl Running {
         self.console.take()
     }
 
-    /// Sends a signal to the process.
-    pub fn kill(&self, _signal: i32) -> Result<()> {
-        Err(Error::InitKilled)
+    /// Sends a signal, by its number, to the process. A process that has ended
+    /// already is no error.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        sys::send_signal(self.pidfd.as_fd(), signal).map_err(|source| Error::Signal {
+            pid: self.pid,
+            signal,
+            source,
+        })
     }
 
-    /// Waits for the end; cancelling kills the process and everything it started.
-    pub fn wait(self, _cancel: &Cancel) -> Result<Exit> {
-        Err(Error::InitKilled)
+    /// Waits for the end. Cancelling kills the process, and with process 1
+    /// everything in its pid namespace; the result is then the exit by SIGKILL.
+    pub fn wait(mut self, cancel: &Cancel) -> Result<Exit> {
+        let target = Arc::clone(&self.pidfd);
+        let guard = cancel.on_cancel(move || {
+            // A process that is gone already needs no killing.
+            let _gone = sys::send_signal(target.as_fd(), libc::SIGKILL);
+        });
+        let report = self.stage.receive()?;
+        drop(guard);
+        self.stage.reap();
+        match report {
+            Some((Report::Exited(exit), _)) => Ok(exit),
+            Some((Report::Failed(failure), _)) => Err(failure.into()),
+            Some((Report::Started { .. }, _)) | None => Err(Error::InitKilled),
+        }
     }
 }
 
 /// Starts `process` in `sandbox`; returns once the program has been executed.
-pub fn spawn(_sandbox: &Sandbox, _process: &Process, _stdio: Stdio) -> Result<Running> {
-    Err(Error::InitKilled)
+///
+/// The calling process must be root in its user namespace and have a mount
+/// namespace of its own.
+pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Running> {
+    let mut fds = open_streams(stdio)?;
+    if let Network::Join(path) = &sandbox.network {
+        let namespace = File::open(path)
+            .map_err(|source| Error::Namespace { path: path.clone(), source })?;
+        fds.push(namespace.into());
+    }
+    let contents: Vec<&[u8]> = sandbox.files.iter().map(|file| file.1.as_slice()).collect();
+    let file_targets = sandbox.files.iter().map(|file| file.0.clone()).collect();
+    let task = Task::Create { sandbox: Cow::Borrowed(sandbox), file_targets };
+    start(task, process, sandbox.security, &contents, fds)
 }
 
-/// Starts `process` beside the running process `pid`, in its namespaces.
+/// Starts `process` beside the running process `pid`, in all of its namespaces,
+/// held back as `security` says.
+///
+/// When `pid` lives in another user namespace than the caller, the caller must
+/// be in the parent of that namespace and have made it: call this before
+/// entering a user namespace of one's own.
 pub fn exec_into(
-    _pid: i32,
-    _security: Security,
-    _process: &Process,
-    _stdio: Stdio,
+    pid: i32,
+    security: Security,
+    process: &Process,
+    stdio: Stdio,
 ) -> Result<Running> {
-    Err(Error::InitKilled)
+    let namespace_error = |source| Error::Namespace { path: format!("/proc/{pid}").into(), source };
+    let target = rustix::process::Pid::from_raw(pid)
+        .ok_or_else(|| namespace_error(io::Error::from_raw_os_error(libc::ESRCH)))?;
+    let pidfd = rustix::process::pidfd_open(target, PidfdFlags::empty())
+        .map_err(|errno| namespace_error(errno.into()))?;
+    let user_namespace = different_user_namespace(pid).map_err(namespace_error)?;
+    let mut fds = open_streams(stdio)?;
+    fds.push(pidfd);
+    start(Task::Join(Join { user_namespace }), process, security, &[], fds)
 }
 
-/// Runs the init stage when the program was started as one. Returns `None` in
-/// every other case; otherwise the exit code which `main` has to end with.
-pub fn init_main() -> Option<i32> {
-    None
+fn different_user_namespace(pid: i32) -> io::Result<bool> {
+    let theirs = std::fs::read_link(format!("/proc/{pid}/ns/user"))?;
+    Ok(theirs != std::fs::read_link(Path::new("/proc/self/ns/user"))?)
+}
+
+fn start(
+    task: Task<'_>,
+    process: &Process,
+    security: Security,
+    files: &[&[u8]],
+    fds: Vec<OwnedFd>,
+) -> Result<Running> {
+    if process.args.is_empty() {
+        return Err(Error::NoCommand);
+    }
+    let lifetime = match &task {
+        Task::Create { sandbox, .. } => sandbox.lifetime,
+        Task::Join(_) => Lifetime::OfParent,
+    };
+    let stage = Stage::start(lifetime)?;
+    // From here on the new program starts up on another core meanwhile.
+    let filter = seccomp::program(security);
+    let mut contents = vec![filter];
+    contents.extend(files);
+    let sizes = contents.iter().map(|content| content.len()).collect();
+    let job = Job { task, process: Cow::Borrowed(process), security, sizes };
+    let (envelope, memfd) = wire::seal(&job, &contents).map_err(Error::Channel)?;
+    let mut sent = vec![memfd.as_fd()];
+    sent.extend(fds.iter().map(OwnedFd::as_fd));
+    stage.channel()?.send(&envelope, &sent).map_err(Error::Channel)?;
+    drop(fds);
+    match stage.receive()? {
+        Some((Report::Started { pid }, fds)) => {
+            let mut fds = fds.into_iter();
+            let pidfd = Arc::new(fds.next().ok_or(Error::InitKilled)?);
+            Ok(Running { pid, pidfd, console: fds.next(), stage })
+        }
+        Some((Report::Failed(failure), _)) => Err(failure.into()),
+        Some((Report::Exited(_), _)) | None => Err(Error::InitKilled),
+    }
+}
+
+/// The child process that is the init stage, and the channel to it.
+#[derive(Debug)]
+struct Stage {
+    /// There until dropped.
+    channel: Option<Channel>,
+    /// There until reaped.
+    child: Option<Child>,
+    lifetime: Lifetime,
+}
+
+impl Stage {
+    fn start(lifetime: Lifetime) -> Result<Self> {
+        let (channel, theirs) = Channel::pair().map_err(Error::Channel)?;
+        let path = exe::path()
+            .map_err(|source| Error::Start { path: "/proc/self/exe".into(), source })?;
+        let child = Command::new(&path)
+            .arg0(INIT_NAME)
+            .env_clear()
+            .stdin(ChildStdio::from(theirs.into_fd()))
+            // Out of reach of a Ctrl-C, and of a kill of the caller's group:
+            // the stage is the one that cleans up after the caller.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| Error::Start { path, source })?;
+        Ok(Self { channel: Some(channel), child: Some(child), lifetime })
+    }
+
+    fn channel(&self) -> Result<&Channel> {
+        self.channel.as_ref().ok_or(Error::InitKilled)
+    }
+
+    fn receive(&self) -> Result<Option<(Report, Vec<OwnedFd>)>> {
+        self.channel()?.receive().map_err(Error::Channel)
+    }
+
+    /// Waits until the stage has ended, so that no zombie is left and nothing
+    /// uses the root file system any more.
+    fn reap(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Its exit status says nothing which its report did not.
+            let _status = child.wait();
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // The stage takes the end of the channel as the end of the caller.
+        self.channel = None;
+        if self.lifetime == Lifetime::OfParent {
+            self.reap();
+        }
+    }
+}
+
+/// Returns the descriptors of the three streams.
+fn open_streams(stdio: Stdio) -> Result<Vec<OwnedFd>> {
+    let stdin = match stdio.stdin {
+        Stdin::Fd(fd) => fd,
+        Stdin::Null => null("stdin")?,
+        Stdin::Inherit => duplicate("stdin", io::stdin().as_fd())?,
+    };
+    let output = |stream, output, inherited: BorrowedFd<'_>| match output {
+        Output::Fd(fd) => Ok(fd),
+        Output::Null => null(stream),
+        Output::Inherit => duplicate(stream, inherited),
+    };
+    let stdout = output("stdout", stdio.stdout, io::stdout().as_fd())?;
+    let stderr = output("stderr", stdio.stderr, io::stderr().as_fd())?;
+    Ok(vec![stdin, stdout, stderr])
+}
+
+fn null(stream: &'static str) -> Result<OwnedFd> {
+    let file = File::options().read(true).write(true).open("/dev/null");
+    Ok(file.map_err(|source| Error::Stream { stream, source })?.into())
+}
+
+fn duplicate(stream: &'static str, fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd.try_clone_to_owned().map_err(|source| Error::Stream { stream, source })
 }

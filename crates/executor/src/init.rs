@@ -1,0 +1,303 @@
+//! The init stage: a single-threaded process between the caller and the
+//! container.
+//!
+//! ```text
+//! caller ──job──► init stage ──clone(new namespaces)──► process to be ──exec──► program
+//!        ◄─report─           ◄────notes (stubs, terminal, failure)───
+//! ```
+//!
+//! The stage stays for the life of the container. It is what makes the container
+//! die with the caller: a parent-death signal is bound to the *thread* that
+//! forked, and a container can switch off its own, but it cannot touch this
+//! process, which sees the end of the caller's socket. And it removes the mount
+//! stubs when the container is gone.
+
+mod create;
+mod cwd;
+mod dev;
+mod exec;
+mod identity;
+mod mask;
+mod mounts;
+mod reaper;
+mod stub;
+mod target;
+mod tty;
+
+use std::convert::Infallible;
+use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
+
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::process::DumpableBehavior;
+use rustix::process::Signal;
+use rustix::process::WaitId;
+use rustix::process::WaitIdOptions;
+use rustix::thread::ThreadNameSpaceType;
+
+use crate::Exit;
+use crate::Lifetime;
+use crate::Network;
+use create::Files;
+use crate::channel::Channel;
+use crate::spawn::INIT_NAME;
+use crate::sys;
+use crate::sys::Fork;
+use crate::wire;
+use crate::wire::Envelope;
+use crate::wire::Failure;
+use crate::wire::Job;
+use crate::wire::Join;
+use crate::wire::Note;
+use crate::wire::Report;
+use crate::wire::Stub;
+use crate::wire::Task;
+
+/// Exit code of a stage or process that could not do its work; nobody but a
+/// debugger sees it.
+const FAILED: i32 = 125;
+
+/// Runs the init stage when the program was started as one. Returns `None` in
+/// every other case; otherwise the exit code which `main` has to end with.
+///
+/// To be called first thing in `main`, before any thread is started.
+pub fn init_main() -> Option<i32> {
+    if std::env::args_os().next()? != INIT_NAME {
+        return None;
+    }
+    // The socket is standard input; keep it where the streams will not go.
+    let Ok(fd) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) else {
+        return Some(FAILED);
+    };
+    let caller = Channel::from_fd(fd);
+    Some(match run(caller) {
+        Ok(()) => 0,
+        Err((caller, failure)) => {
+            // A caller that is gone does not want to know.
+            let _gone = caller.send(&Report::Failed(failure), &[]);
+            FAILED
+        }
+    })
+}
+
+type Contents = Vec<Vec<u8>>;
+
+fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
+    let (job, contents, fds) = match receive_job(&caller) {
+        Ok(received) => received,
+        Err(failure) => return Err((caller, failure)),
+    };
+    match fork(&job, &fds) {
+        Err(failure) => Err((caller, failure)),
+        Ok((Fork::Child, channel)) => {
+            drop(caller);
+            become_process(job, contents, fds, &channel);
+            Ok(())
+        }
+        Ok((Fork::Parent { pid, pidfd }, channel)) => {
+            let lifetime = match &job.task {
+                Task::Create { sandbox, .. } => sandbox.lifetime,
+                Task::Join(_) => Lifetime::OfParent,
+            };
+            // The streams are the container's alone: whoever reads its output
+            // must see the end when the container ends.
+            drop((job, contents, fds));
+            supervise(caller, &channel, &Container { pid, pidfd, lifetime })
+        }
+    }
+}
+
+fn receive_job(caller: &Channel) -> Result<(Job<'static>, Contents, Vec<OwnedFd>), Failure> {
+    let failed = |error| Failure::setup("receive the job", error);
+    // Whatever the caller's own parent left open is not for the container.
+    sys::close_on_exec_from(3).map_err(failed)?;
+    let received = caller.receive::<Envelope>().map_err(failed)?;
+    let (envelope, mut fds) =
+        received.ok_or_else(|| failed(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))?;
+    let memfd = fds.remove(0);
+    let (job, contents) = wire::unseal(&envelope, memfd).map_err(failed)?;
+    Ok((job, contents, fds))
+}
+
+/// Makes the namespaces and the process in them, with a channel between.
+fn fork(job: &Job<'_>, fds: &[OwnedFd]) -> Result<(Fork, Channel), Failure> {
+    let flags = match &job.task {
+        Task::Create { sandbox, .. } => {
+            let network =
+                if sandbox.network == Network::None { libc::CLONE_NEWNET } else { 0 };
+            libc::CLONE_NEWNS
+                | libc::CLONE_NEWPID
+                | libc::CLONE_NEWIPC
+                | libc::CLONE_NEWUTS
+                | libc::CLONE_NEWCGROUP
+                | network
+        }
+        Task::Join(join) => {
+            join_namespaces(join, fds)?;
+            0
+        }
+    };
+    let (up, down) = Channel::pair().map_err(|error| Failure::setup("make a socket", error))?;
+    let fork =
+        sys::clone_process(flags).map_err(|error| Failure::setup("create namespaces", error))?;
+    let channel = if matches!(fork, Fork::Child) { down } else { up };
+    Ok((fork, channel))
+}
+
+fn join_namespaces(join: &Join, fds: &[OwnedFd]) -> Result<(), Failure> {
+    let failed = |errno: Errno| Failure::setup("join the namespaces", errno);
+    // From now on the container can see this process: without dumpability
+    // neither its descriptors nor its memory can be reached from there.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
+    let mut namespaces = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    if join.user_namespace {
+        namespaces |= ThreadNameSpaceType::USER;
+    }
+    let pidfd = fds.last().ok_or_else(|| failed(Errno::BADF))?;
+    rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), namespaces).map_err(failed)
+}
+
+fn become_process(job: Job<'_>, contents: Contents, fds: Vec<OwnedFd>, channel: &Channel) {
+    let result = prepare(job, contents, fds, channel);
+    let Err(failure) = result;
+    let _gone = channel.send(&Note::Failed(failure), &[]);
+}
+
+fn prepare(
+    job: Job<'_>,
+    mut contents: Contents,
+    mut fds: Vec<OwnedFd>,
+    channel: &Channel,
+) -> Result<Infallible, Failure> {
+    die_with_stage(channel)?;
+    let extra = if fds.len() > 3 { fds.pop() } else { None };
+    let filter = contents.remove(0);
+    let mut init = crate::Init::Process;
+    let terminal = match &job.task {
+        Task::Create { sandbox, file_targets } => {
+            init = sandbox.init;
+            let files = Files { targets: file_targets, contents: &contents };
+            create::prepare(sandbox, &job.process, files, extra, channel)?
+        }
+        Task::Join(_) => tty::join(&job.process, channel)?,
+    };
+    exec::run(&job, &filter, init, exec::Streams { plain: fds, terminal })
+}
+
+/// Ties the life of this process to the init stage's.
+fn die_with_stage(channel: &Channel) -> Result<(), Failure> {
+    let failed = |errno: Errno| Failure::setup("tie to the init stage", errno);
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
+    // A stage that died before the line above sends no signal any more, but
+    // its end of the channel is closed.
+    let mut fds = [PollFd::new(channel, PollFlags::empty())];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    match rustix::event::poll(&mut fds, Some(&now)) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(failed(Errno::CHILD)),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+struct Container {
+    pid: i32,
+    pidfd: OwnedFd,
+    lifetime: Lifetime,
+}
+
+fn supervise(
+    caller: Channel,
+    channel: &Channel,
+    container: &Container,
+) -> Result<(), (Channel, Failure)> {
+    let notes = Notes::collect(channel);
+    if let Some(failure) = notes.failure {
+        wait(container);
+        stub::remove(&notes.stubs);
+        return Err((caller, failure));
+    }
+    let mut fds = vec![container.pidfd.as_fd()];
+    fds.extend(notes.terminal.as_ref().map(OwnedFd::as_fd));
+    // If the caller is gone, the loop below sees it.
+    let _gone = caller.send(&Report::Started { pid: container.pid }, &fds);
+    drop(notes.terminal);
+    await_end(&caller, container);
+    let exit = wait(container);
+    stub::remove(&notes.stubs);
+    let _gone = caller.send(&Report::Exited(exit), &[]);
+    Ok(())
+}
+
+/// What the process to be told before it executed the program.
+#[derive(Default)]
+struct Notes {
+    stubs: Vec<(Stub, OwnedFd)>,
+    terminal: Option<OwnedFd>,
+    failure: Option<Failure>,
+}
+
+impl Notes {
+    fn collect(channel: &Channel) -> Self {
+        let mut notes = Self::default();
+        loop {
+            match channel.receive::<Note>() {
+                Ok(Some((Note::Stub(stub), fds))) => {
+                    notes.stubs.extend(fds.into_iter().next().map(|parent| (stub, parent)));
+                }
+                Ok(Some((Note::Terminal, fds))) => notes.terminal = fds.into_iter().next(),
+                Ok(Some((Note::Failed(failure), _))) => notes.failure = Some(failure),
+                Ok(None) => return notes,
+                Err(error) => {
+                    notes.failure = Some(Failure::setup("prepare the container", error));
+                    return notes;
+                }
+            }
+        }
+    }
+}
+
+/// Returns when the container has ended; kills it when the caller has.
+fn await_end(caller: &Channel, container: &Container) {
+    let watched = if container.lifetime == Lifetime::Own { 1 } else { 2 };
+    loop {
+        let mut fds = [
+            PollFd::new(&container.pidfd, PollFlags::IN),
+            PollFd::new(caller, PollFlags::IN),
+        ];
+        if rustix::event::poll(&mut fds[..watched], None).is_err() {
+            continue; // Interrupted: no other error is possible here.
+        }
+        if !fds[0].revents().is_empty() {
+            return;
+        }
+        if !fds[1].revents().is_empty() {
+            // The caller never says anything, so this is its end.
+            let _gone = sys::send_signal(container.pidfd.as_fd(), libc::SIGKILL);
+            return;
+        }
+    }
+}
+
+/// Waits for the container. The kernel lets process 1 end only after all others
+/// of its pid namespace.
+fn wait(container: &Container) -> Exit {
+    let id = WaitId::PidFd(container.pidfd.as_fd());
+    loop {
+        match rustix::process::waitid(id.clone(), WaitIdOptions::EXITED) {
+            Ok(Some(status)) => {
+                let signal = status.terminating_signal();
+                let code = status.exit_status().or(signal.map(|signal| 128 + signal));
+                return Exit { code: code.unwrap_or(FAILED), signal };
+            }
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(_) => return Exit { code: FAILED, signal: None },
+        }
+    }
+}

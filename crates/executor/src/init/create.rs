@@ -1,0 +1,118 @@
+//! A new container: from fresh namespaces to a process that stands in `/` of
+//! the root file system.
+
+use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::CWD;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::mount::MountPropagationFlags;
+use rustix::mount::MoveMountFlags;
+use rustix::mount::OpenTreeFlags;
+use rustix::mount::UnmountFlags;
+use rustix::thread::LinkNameSpaceType;
+
+use super::dev;
+use super::mask;
+use super::mounts;
+use super::mounts::Lent;
+use super::target::Targets;
+use crate::Access;
+use crate::Network;
+use crate::Process;
+use crate::Sandbox;
+use crate::Security;
+use crate::channel::Channel;
+use crate::net;
+use crate::sys;
+use crate::sys::Scope;
+use crate::wire::Failure;
+
+/// The lent files: targets and contents in the same order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Files<'a> {
+    pub(crate) targets: &'a [String],
+    pub(crate) contents: &'a [Vec<u8>],
+}
+
+/// Prepares everything that is not of the process itself. Returns its side of
+/// the terminal, when it gets one.
+pub(crate) fn prepare(
+    sandbox: &Sandbox,
+    process: &Process,
+    files: Files<'_>,
+    namespace: Option<OwnedFd>,
+    notes: &Channel,
+) -> Result<Option<OwnedFd>, Failure> {
+    // Modes are given exactly; the process gets docker's mask at its end.
+    rustix::process::umask(Mode::empty());
+    // A session of its own, so that the container has no controlling terminal
+    // of the caller's to push characters into.
+    rustix::process::setsid().map_err(|errno| Failure::setup("start a session", errno))?;
+    join_network(sandbox, namespace)?;
+    if let Some(name) = &sandbox.hostname {
+        rustix::system::sethostname(name.as_bytes())
+            .map_err(|errno| Failure::setup(format!("set the host name `{name}`"), errno))?;
+    }
+    let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", propagation)
+        .map_err(|errno| Failure::setup("make the mounts private", errno))?;
+    let lent = Lent::write(&sandbox.rootfs, files.contents)?;
+    let root = attach_root(sandbox)?;
+    let targets = Targets { root: root.as_fd(), notes };
+    mounts::proc(&targets)?;
+    let terminal = dev::populate(&targets, process)?;
+    mounts::sys(&targets, sandbox.security)?;
+    for mount in &sandbox.mounts {
+        mounts::user(&targets, mount)?;
+    }
+    lent.bind(&targets, files.targets)?;
+    if sandbox.security == Security::Default {
+        mask::apply(&targets)?;
+    }
+    if sandbox.rootfs_access == Access::ReadOnly {
+        sys::set_mount_attributes(root.as_fd(), Scope::Mount, sys::ATTR_RDONLY)
+            .map_err(|error| Failure::setup("make the root read-only", error))?;
+    }
+    pivot(&root)?;
+    Ok(terminal)
+}
+
+fn join_network(sandbox: &Sandbox, namespace: Option<OwnedFd>) -> Result<(), Failure> {
+    match (&sandbox.network, namespace) {
+        (Network::None, _) => net::loopback_up()
+            .map_err(|error| Failure::setup("set the loopback device up", error)),
+        (Network::Join(path), Some(namespace)) => {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).map_err(|errno| {
+                Failure::setup(format!("join the network namespace `{}`", path.display()), errno)
+            })
+        }
+        (Network::Join(_) | Network::Host, _) => Ok(()),
+    }
+}
+
+/// Mounts the root file system over itself: `pivot_root` wants a mount point,
+/// and attributes of this mount must be nobody else's.
+fn attach_root(sandbox: &Sandbox) -> Result<OwnedFd, Failure> {
+    let failed = |errno: Errno| {
+        Failure::setup(format!("root file system `{}`", sandbox.rootfs.display()), errno)
+    };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let root = rustix::mount::open_tree(CWD, &sandbox.rootfs, flags).map_err(failed)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(&root, "", CWD, &sandbox.rootfs, flags).map_err(failed)?;
+    Ok(root)
+}
+
+/// Makes `root` the root directory and lets go of the old one.
+fn pivot(root: &OwnedFd) -> Result<(), Failure> {
+    let failed = |errno: Errno| Failure::setup("change the root directory", errno);
+    rustix::process::fchdir(root).map_err(failed)?;
+    // The old root ends up on top of the new one, where it is taken off at
+    // once (pivot_root(2), "pivot_root(".", ".")").
+    rustix::process::pivot_root(".", ".").map_err(failed)?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(failed)?;
+    rustix::process::chdir("/").map_err(failed)
+}

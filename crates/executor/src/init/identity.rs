@@ -1,0 +1,95 @@
+//! Who the process is: capabilities, system call filter, user and groups.
+//!
+//! The order is forced: the filter needs `CAP_SYS_ADMIN` (docker sets no
+//! no-new-privileges), so it comes before the capabilities go; dropping the
+//! bounding set needs `CAP_SETPCAP`, so it comes before the user changes; the
+//! groups need `CAP_SETGID`, so they come before the user, too.
+
+use nix::unistd::Gid;
+use nix::unistd::Uid;
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+use rustix::thread::CapabilitySets;
+
+use crate::Security;
+use crate::UserIds;
+use crate::caps;
+use crate::sys;
+use crate::wire::Failure;
+
+/// Turns the calling thread into what the process may be.
+pub(crate) fn assume(
+    user: &UserIds,
+    security: Security,
+    filter: &[u8],
+) -> Result<(), Failure> {
+    let allowed = match security {
+        Security::Default => caps::DEFAULT,
+        Security::Insecure => CapabilitySet::all(),
+    };
+    if security == Security::Default {
+        limit_bounding(allowed)
+            .map_err(|error| Failure::setup("drop capabilities", error))?;
+    }
+    rustix::thread::clear_ambient_capability_set()
+        .map_err(|errno| Failure::setup("drop ambient capabilities", errno))?;
+    if !filter.is_empty() {
+        sys::load_seccomp(filter)
+            .map_err(|error| Failure::setup("load the seccomp filter", error))?;
+    }
+    change_user(user)?;
+    limit_own(allowed).map_err(|errno| Failure::setup("drop capabilities", errno))
+}
+
+fn limit_bounding(allowed: CapabilitySet) -> std::io::Result<()> {
+    for capability in 0..64 {
+        if allowed.bits() & (1 << capability) != 0 {
+            continue;
+        }
+        match sys::drop_bounding(capability) {
+            // Past the last one that this kernel knows.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(()),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Inheritable stays empty always (CVE-2022-27651). A user other than root has
+/// lost the other two already by becoming it.
+fn limit_own(allowed: CapabilitySet) -> rustix::io::Result<()> {
+    let now = rustix::thread::capabilities(None)?;
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: now.effective & allowed,
+            permitted: now.permitted & allowed,
+            inheritable: CapabilitySet::empty(),
+        },
+    )
+}
+
+fn change_user(user: &UserIds) -> Result<(), Failure> {
+    let groups: Vec<Gid> = user.additional.iter().copied().map(Gid::from_raw).collect();
+    match nix::unistd::setgroups(&groups) {
+        // A user namespace with a single id forbids it: groups other than the
+        // one cannot be named there anyway.
+        Ok(()) | Err(nix::errno::Errno::EPERM) => {}
+        Err(errno) => return Err(unmapped(format!("set groups {:?}", user.additional), errno)),
+    }
+    let gid = Gid::from_raw(user.gid);
+    nix::unistd::setresgid(gid, gid, gid)
+        .map_err(|errno| unmapped(format!("set group {}", user.gid), errno))?;
+    let uid = Uid::from_raw(user.uid);
+    nix::unistd::setresuid(uid, uid, uid)
+        .map_err(|errno| unmapped(format!("set user {}", user.uid), errno))
+}
+
+/// `EINVAL` means here that the id has no place in the user namespace.
+fn unmapped(step: String, errno: nix::errno::Errno) -> Failure {
+    if errno == nix::errno::Errno::EINVAL {
+        let reason = "not mapped in this user namespace (see /etc/subuid and /etc/subgid)";
+        return Failure::Setup { step, reason: reason.to_owned() };
+    }
+    Failure::setup(step, Errno::from_raw_os_error(errno as i32))
+}
