@@ -18,10 +18,11 @@
 //! relative to it, content moves inside the kernel (`data.rs`), and no call is made whose effect is
 //! known to be there already (`creation.rs`).
 
-mod creation;
 mod data;
 mod level;
 
+use crate::creation::Creation;
+use crate::creation::Target;
 use crate::dir::Dir;
 use crate::dir::join_bytes;
 use crate::error::Error;
@@ -35,7 +36,6 @@ use crate::root::unlink_for_replacement;
 use crate::walk::Filter;
 use crate::walk::Selection;
 use crate::xattr;
-use creation::Creation;
 use data::DataCopier;
 use lathe_tree::Device;
 use lathe_tree::FileKind;
@@ -44,7 +44,6 @@ use lathe_tree::ModeChange;
 use lathe_tree::Owner;
 use lathe_tree::Timestamp;
 use level::Level;
-use level::Target;
 use rustix::fd::AsFd as _;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -293,11 +292,11 @@ impl Copier<'_> {
     /// Gives a directory the metadata of its source, once its content is there.
     fn finish_directory(&mut self, level: &Level<'_>) -> Result<()> {
         let target = level.target()?;
-        let path = || target.dir.path().to_owned();
+        let path = || target.dir().path().to_owned();
         let owner = self.options.owner.unwrap_or(level.metadata.owner());
         let mode = self.options.mode.apply(level.metadata.mode, FileKind::Directory);
         let made = level.was_made().then_some(level.metadata.mode | 0o700);
-        let fd = target.dir.as_fd();
+        let fd = target.dir().as_fd();
         self.creation.finish(fd, target, made, owner, mode).at("set metadata of", path)?;
         copy_xattrs(level.source.as_fd(), fd, path)?;
         let mtime = self.mtime(level.metadata);
@@ -336,17 +335,17 @@ impl Copier<'_> {
                 self.regular(source, source_name, metadata, target, name, &wanted)?;
             }
             FileKind::Symlink => {
-                unlink_for_replacement(&target.dir, name)?;
-                target.dir.symlink(&source.read_link(source_name)?, name)?;
+                unlink_for_replacement(target.dir(), name)?;
+                target.dir().symlink(&source.read_link(source_name)?, name)?;
                 if !target.makes_owner(&self.creation, wanted.owner) {
-                    target.dir.set_owner(name, wanted.owner)?;
+                    target.dir().set_owner(name, wanted.owner)?;
                 }
-                target.dir.set_times(name, wanted.mtime)?;
+                target.dir().set_times(name, wanted.mtime)?;
             }
             _ => special(metadata, target, name, &wanted)?,
         }
         if metadata.links > 1 {
-            let place = join_bytes(target.dir.path(), name);
+            let place = join_bytes(target.dir().path(), name);
             self.linked.insert((metadata.file_system, metadata.inode), place);
         }
         Ok(())
@@ -368,9 +367,9 @@ impl Copier<'_> {
         {
             return Ok(());
         }
-        let path = || join_bytes(target.dir.path(), name);
+        let path = || join_bytes(target.dir().path(), name);
         let input = source.open_file(source_name)?;
-        let output = create_replacing(&target.dir, name, metadata.mode)?;
+        let output = create_replacing(target.dir(), name, metadata.mode)?;
         self.data.copy(&input, &output, metadata.size).at("copy to", path)?;
         let made = Some(metadata.mode & 0o777);
         self.creation
@@ -387,8 +386,8 @@ impl Copier<'_> {
             return Ok(false);
         };
         let (dir, earlier_name): (Dir, OsString) = self.to.parent(earlier)?;
-        unlink_for_replacement(&target.dir, name)?;
-        dir.hard_link(&earlier_name, &target.dir, name)?;
+        unlink_for_replacement(target.dir(), name)?;
+        dir.hard_link(&earlier_name, target.dir(), name)?;
         Ok(true)
     }
 
@@ -400,10 +399,10 @@ impl Copier<'_> {
         target: &Target,
         name: &OsStr,
     ) -> Result<bool> {
-        let mut result = source.hard_link(source_name, &target.dir, name);
+        let mut result = source.hard_link(source_name, target.dir(), name);
         if errno_of(&result) == Some(Errno::EXIST) {
-            unlink_for_replacement(&target.dir, name)?;
-            result = source.hard_link(source_name, &target.dir, name);
+            unlink_for_replacement(target.dir(), name)?;
+            result = source.hard_link(source_name, target.dir(), name);
         }
         match errno_of(&result) {
             None => result.map(|()| true),
@@ -420,11 +419,11 @@ impl Copier<'_> {
 }
 
 fn special(metadata: &Metadata, target: &Target, name: &OsStr, wanted: &Wanted) -> Result<()> {
-    unlink_for_replacement(&target.dir, name)?;
-    target.dir.make_node(name, metadata.kind, wanted.mode, metadata.device)?;
-    target.dir.set_owner(name, wanted.owner)?;
-    target.dir.set_mode(name, wanted.mode)?;
-    target.dir.set_times(name, wanted.mtime)
+    unlink_for_replacement(target.dir(), name)?;
+    target.dir().make_node(name, metadata.kind, wanted.mode, metadata.device)?;
+    target.dir().set_owner(name, wanted.owner)?;
+    target.dir().set_mode(name, wanted.mode)?;
+    target.dir().set_times(name, wanted.mtime)
 }
 
 /// What a copied file shall have.

@@ -301,3 +301,18 @@ pub(crate) fn join_bytes(path: &Path, name: &OsStr) -> PathBuf {
     joined.extend_from_slice(name.as_bytes());
     PathBuf::from(OsString::from_vec(joined))
 }
+
+/// Sets access and modification time of an open file.
+pub fn set_file_times(file: &File, mtime: Timestamp) -> io::Result<()> {
+    Ok(rustix::fs::futimens(file, &timestamps(mtime))?)
+}
+
+/// Sets an extended attribute of an open file.
+pub fn set_file_xattr(file: &File, key: &[u8], value: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::fsetxattr(file, key, value, rustix::fs::XattrFlags::empty())?)
+}
+
+/// Sets the permission bits of an open file or directory.
+pub fn set_file_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?)
+}

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod copy;
+mod creation;
 mod digest;
 mod dir;
 mod error;
@@ -29,8 +30,9 @@ mod walk;
 mod xattr;
 
 pub use copy::{CopyOptions, CopyReport, CopyRequest, LinkPolicy, Times, copy};
+pub use creation::{Creation, Target};
 pub use digest::{FileDigests, NoMemo, content_digest};
-pub use dir::Dir;
+pub use dir::{Dir, set_file_mode, set_file_times, set_file_xattr};
 pub use error::{Error, PathFault, Result};
 pub use path::clean;
 pub use root::{DirOptions, FileOptions, Root};

@@ -3,14 +3,12 @@
 //! The destination side is opened, and made if need be, when the first thing goes into it: a
 //! directory that a filter only descends into exists only if something below it was kept.
 
-use super::creation::Creation;
+use crate::creation::Target;
 use crate::dir::Dir;
 use crate::dir::join_bytes;
 use crate::error::Error;
 use crate::error::Result;
 use lathe_tree::Metadata;
-use lathe_tree::Owner;
-use rustix::fd::AsFd as _;
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::ffi::OsStr;
@@ -27,32 +25,6 @@ pub(super) struct Level<'a> {
 struct Opened {
     target: Target,
     made: bool,
-}
-
-/// Destination directory.
-pub(super) struct Target {
-    pub(super) dir: Dir,
-    /// Whether new files get the process's defaults: no set-group-id bit, no default ACL.
-    pub(super) plain: bool,
-}
-
-impl Target {
-    pub(super) fn new(dir: Dir) -> Result<Self> {
-        let set_group_id = dir.metadata()?.mode & 0o2000 != 0;
-        let has_default_acl = || {
-            let mut no_value = [0_u8; 0];
-            let acl =
-                rustix::fs::fgetxattr(dir.as_fd(), "system.posix_acl_default", &mut no_value[..]);
-            !matches!(acl, Err(Errno::NODATA | Errno::OPNOTSUPP))
-        };
-        let plain = !set_group_id && !has_default_acl();
-        Ok(Self { dir, plain })
-    }
-
-    /// Returns whether a file made here belongs to `owner` at once.
-    pub(super) fn makes_owner(&self, creation: &Creation, owner: Owner) -> bool {
-        self.plain && owner == creation.owner
-    }
 }
 
 impl<'a> Level<'a> {
@@ -83,7 +55,7 @@ impl<'a> Level<'a> {
             return Ok(&opened.target);
         }
         let (above, name) = self.above.expect("the start of a copy is open");
-        let parent = &above.target()?.dir;
+        let parent = above.target()?.dir();
         let made = make(parent, name, self.metadata.mode)?;
         let target = Target::new(parent.open_dir(name)?)?;
         Ok(&self.opened.get_or_init(|| Opened { target, made }).target)

@@ -352,7 +352,7 @@ fn unreadable_files_are_errors_and_do_not_hang_the_walk() {
     for number in 0..200 {
         let file = scene.inside(&number.to_string());
         fs::write(&file, "x").expect("written");
-        let none = std::os::unix::fs::PermissionsExt::from_mode(0);
+        let none = std::os::unix::fs::PermissionsExt::from_mode(0o0);
         fs::set_permissions(file, none).expect("set");
     }
     assert!(content_digest(&scene.root, path("/"), None, &mut NoMemo).is_err());
