@@ -1,0 +1,62 @@
+//! What lowering needs to know of images, and what it makes.
+
+use std::collections::BTreeMap;
+
+use lathe_dockerfile::Diagnostic;
+use lathe_graph::{BuildGraph, VertexId};
+use lathe_oci::{Descriptor, Digest, ImageConfig, Platform};
+
+use crate::WantedImage;
+
+/// An image with its tag pinned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PinnedImage {
+    /// The manifest for the platform.
+    pub manifest: Digest,
+    /// The config.
+    pub config: ImageConfig,
+    /// The layers, lowest first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// The answer to each wanted image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolution {
+    /// The images.
+    pub images: BTreeMap<WantedImage, PinnedImage>,
+}
+
+/// An item of the image's history that this build adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryItem {
+    /// The instruction, as docker shows it.
+    pub created_by: String,
+    /// Whose output the layer is; `None` if the instruction makes no layer.
+    pub vertex: Option<VertexId>,
+}
+
+/// What is to be made of the outputs of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageTarget {
+    /// What it is for.
+    pub platform: Platform,
+    /// Whose output is the image's file tree; `None` if it is empty.
+    pub vertex: Option<VertexId>,
+    /// The config, without layers; its history is that of the base image.
+    pub config: ImageConfig,
+    /// The base image that the layers of this build go on top of.
+    pub base: Option<PinnedImage>,
+    /// What this build adds to the history, each with its layer.
+    pub history: Vec<HistoryItem>,
+}
+
+/// A Dockerfile, lowered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lowered {
+    /// What to run.
+    pub graph: BuildGraph,
+    /// What to make of it.
+    pub target: ImageTarget,
+    /// What the user should know, but does not stop the build.
+    pub warnings: Vec<Diagnostic>,
+}
