@@ -11,14 +11,17 @@
 
 pub mod ast;
 mod comments;
+pub mod created_by;
 mod diagnostic;
 mod directive;
+mod dump;
 mod duration;
 mod flags;
 mod heredoc;
 mod instruction;
 mod json;
 mod lines;
+mod lint;
 mod mount;
 mod parse;
 mod render;
@@ -31,6 +34,8 @@ pub use ast::{CommandLine, Dockerfile, Heredoc, Instruction, InstructionKind, Na
 pub use comments::CheckOptions;
 pub use diagnostic::{Diagnostic, Label, Rule, Severity};
 pub use directive::Directives;
+pub use dump::dump;
+pub use lint::lint;
 pub use mount::{
     Access, BindMount, CacheMount, Mount, MountError, MountKey, MountOption, MountSpec,
     SecretMount, Sharing, SshMount, TmpfsMount,
