@@ -14,6 +14,7 @@
 
 mod caps;
 mod channel;
+mod env;
 mod error;
 mod exe;
 mod init;
@@ -22,8 +23,12 @@ mod net;
 mod seccomp;
 mod spawn;
 mod sys;
+pub mod user;
 mod wire;
 
+pub use env::DEFAULT_PATH;
+pub use env::EnvDefaults;
+pub use env::default_env;
 pub use error::Error;
 pub use error::Result;
 pub use init::init_main;
