@@ -1,0 +1,4 @@
+ARG A=1
+WORKDIR /app
+RUN x
+FROM a

@@ -1,0 +1,5 @@
+FROM node:18
+COPPY . .
+RUNN x
+npm start
+FORM scratch
