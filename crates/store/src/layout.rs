@@ -1,0 +1,76 @@
+//! Where things lie below the store's directory.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use lathe_oci::Digest;
+
+use crate::record::SnapshotId;
+
+/// The store's directory and the paths in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Directories that exist from the store's making on.
+    pub(crate) const DIRECTORIES: [&'static str; 5] =
+        ["blobs/sha256", "ingest", "snapshots", "containers", "run"];
+
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index.db")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn ingest(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+
+    pub(crate) fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        let mut path = self.blobs();
+        path.push(digest.algorithm().name());
+        path.push(digest.hex());
+        path
+    }
+
+    /// Returns where a download of the blob collects its bytes.
+    pub(crate) fn partial(&self, digest: &Digest) -> PathBuf {
+        self.ingest().join(format!("{}-{}.part", digest.algorithm().name(), digest.hex()))
+    }
+
+    pub(crate) fn snapshot(&self, id: SnapshotId) -> PathBuf {
+        self.snapshots().join(id.as_str())
+    }
+
+    pub(crate) fn container(&self, id: &str) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+}

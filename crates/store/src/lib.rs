@@ -1,0 +1,73 @@
+//! The store: everything that lathe keeps between two commands, for any number of processes.
+//!
+//! Bytes are files (`blobs/`, `snapshots/`), named by digest or id; what is known about them are
+//! rows of one `SQLite` database (`index.db`). Files come first and rows after, rows go first and
+//! files after: so a row never speaks of a file that is not there, and what a killed process
+//! leaves behind is only unreferenced. The format is told in `docs/formats/store.md`.
+//!
+//! Read first: [`Store`], `record.rs` (what is kept), [`Store::share`] (who may delete when).
+//!
+//! ```text
+//! writer: share() -> blob_writer()/snapshot dir -> finish()/row -> cache_record()/set_tag()
+//! pruner: exclusive() -> mark from images, containers, cache -> delete rows -> delete files
+//! ```
+//!
+//! # Invariants
+//! - INV-STORE-1: a blob under `blobs/` is complete and has the digest that its name says.
+//! - INV-STORE-2: a row is written only after the files that it names exist.
+//! - INV-STORE-3: nothing that a running command made or read is deleted under it: deleting takes
+//!   the lock that every command shares.
+//! - INV-STORE-4: killing any process at any point leaves INV-STORE-1 and INV-STORE-2 true.
+//! - INV-STORE-5: a parent of a snapshot that is kept is kept.
+#![forbid(unsafe_code)]
+
+mod blob;
+mod build;
+mod cache;
+mod check;
+mod container;
+mod disk_usage;
+mod error;
+mod image;
+mod index;
+mod layer;
+mod layout;
+mod lock;
+mod mark;
+mod memo;
+mod owner;
+mod prune;
+mod record;
+mod remove;
+mod snapshot;
+mod store;
+
+pub use blob::BlobWriter;
+pub use blob::PartialBlob;
+pub use check::Finding;
+pub use disk_usage::DiskUsage;
+pub use disk_usage::UsageRow;
+pub use error::Error;
+pub use error::Result;
+pub use lock::Exclusive;
+pub use lock::Guard;
+pub use lock::Wait;
+pub use prune::CachePrune;
+pub use prune::DryRun;
+pub use prune::ImagePrune;
+pub use prune::PruneOptions;
+pub use prune::PruneReport;
+pub use record::BuildRecord;
+pub use record::CacheRecord;
+pub use record::Compression;
+pub use record::ContainerRecord;
+pub use record::ImageRecord;
+pub use record::LayerRecord;
+pub use record::SnapshotId;
+pub use record::SnapshotKind;
+pub use record::SnapshotRecord;
+pub use record::TagRecord;
+pub use remove::remove_tree;
+pub use snapshot::NewSnapshot;
+pub use snapshot::Usage;
+pub use store::Store;

@@ -1,0 +1,108 @@
+//! Who may use the store and who may delete in it: one `flock` on `<store>/lock`.
+//!
+//! Commands share it for as long as they make or read things that no record names yet. Pruning
+//! takes it alone, so all that it finds unreferenced is truly nobody's. The kernel drops the lock
+//! when a process ends, however it ends. A container that runs on does not hold it: its row in
+//! the index keeps what it needs.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::Weak;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::error::Result;
+
+/// A share in the store: while it lives, no process deletes anything.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    _file: Arc<File>,
+}
+
+/// The store for oneself: while it lives, no other process uses it.
+#[derive(Debug)]
+pub struct Exclusive {
+    _file: File,
+}
+
+/// What to do when others use the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Wait until they are done.
+    Block,
+    /// Give up at once.
+    Try,
+}
+
+/// The share of this process: one lock, however many guards.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Guards the taking of the lock, so that it is taken once.
+    file: Mutex<Weak<File>>,
+}
+
+impl Shared {
+    pub(crate) fn take(&self, path: &Path) -> Result<Guard> {
+        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = slot.upgrade() {
+            return Ok(Guard { _file: file });
+        }
+        let file = Arc::new(open(path)?);
+        flock(&file, path, FlockOperation::LockShared)?;
+        *slot = Arc::downgrade(&file);
+        Ok(Guard { _file: file })
+    }
+
+    fn held(&self) -> bool {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
+    }
+}
+
+/// Takes the lock alone; `None` when others have it and `wait` says not to wait, or when this
+/// process itself has a share (waiting for oneself would never end).
+pub(crate) fn exclusive(shared: &Shared, path: &Path, wait: Wait) -> Result<Option<Exclusive>> {
+    if shared.held() {
+        return Ok(None);
+    }
+    let file = open(path)?;
+    let locked = match wait {
+        Wait::Block => flock(&file, path, FlockOperation::LockExclusive).map(|()| true)?,
+        Wait::Try => try_flock(&file, path)?,
+    };
+    Ok(locked.then_some(Exclusive { _file: file }))
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|source| Error::io("open", path, source))
+}
+
+/// Takes a lock, waiting for it; a signal on the way does not count.
+pub(crate) fn flock(file: &File, path: &Path, operation: FlockOperation) -> Result<()> {
+    loop {
+        match rustix::fs::flock(file, operation) {
+            Err(Errno::INTR) => {}
+            locked => return locked.map_err(|errno| Error::io("lock", path, errno)),
+        }
+    }
+}
+
+/// Takes a lock alone if it is free; says whether it was.
+pub(crate) fn try_flock(file: &File, path: &Path) -> Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(Error::io("lock", path, errno)),
+    }
+}

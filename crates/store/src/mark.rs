@@ -1,0 +1,159 @@
+//! What is needed: from images, cache records and containers down to snapshots and blobs.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use lathe_oci::ChainId;
+use lathe_oci::Descriptor;
+use lathe_oci::Digest;
+use lathe_oci::ImageConfig;
+use lathe_oci::Manifest;
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::image::parse_value;
+use crate::record::CacheRecord;
+use crate::record::ContainerRecord;
+use crate::record::ImageRecord;
+use crate::record::SnapshotId;
+use crate::store::Store;
+
+/// Manifests and configs beyond this size are none, in bytes.
+pub(crate) const DOCUMENT_LIMIT: u64 = 16 << 20;
+
+/// What must stay.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    pub(crate) snapshots: BTreeSet<SnapshotId>,
+    pub(crate) blobs: BTreeSet<Digest>,
+}
+
+/// The facts that marking goes by, read once.
+pub(crate) struct Marker<'a> {
+    store: &'a Store,
+    parents: BTreeMap<SnapshotId, Option<SnapshotId>>,
+    /// The blobs that hold a snapshot's changes.
+    layers: BTreeMap<SnapshotId, Vec<Digest>>,
+    /// All manifests by which names know an image.
+    manifests: BTreeMap<Digest, Vec<Descriptor>>,
+}
+
+impl<'a> Marker<'a> {
+    pub(crate) fn new(store: &'a Store) -> Result<Self> {
+        let snapshots = store.snapshots()?;
+        let mut layers: BTreeMap<SnapshotId, Vec<Digest>> = BTreeMap::new();
+        for (snapshot, digest) in store.layer_blobs()? {
+            layers.entry(snapshot).or_default().push(digest);
+        }
+        let mut manifests: BTreeMap<Digest, Vec<Descriptor>> = BTreeMap::new();
+        for tag in store.tags()? {
+            manifests.entry(tag.image).or_default().push(tag.manifest);
+        }
+        Ok(Self {
+            store,
+            parents: snapshots.into_iter().map(|record| (record.id, record.parent)).collect(),
+            layers,
+            manifests,
+        })
+    }
+
+    /// Marks what an image needs: its documents, its layers, and the snapshots of them.
+    pub(crate) fn image(&self, image: &ImageRecord, needed: &mut Needed) -> Result<()> {
+        needed.blobs.insert(image.id);
+        let named = self.manifests.get(&image.id).into_iter().flatten();
+        for manifest in std::iter::once(&image.manifest).chain(named) {
+            needed.blobs.insert(manifest.digest);
+            // An image without its manifest is the matter of `check`; the rest is kept meanwhile.
+            if let Some(manifest) = self.store.manifest(manifest)? {
+                needed.blobs.insert(manifest.config.digest);
+                needed.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
+            }
+        }
+        // The index that a registry gave for the name, when it was kept.
+        let digests = image.repo_digests.iter().filter_map(|name| name.rsplit_once('@'));
+        needed.blobs.extend(digests.filter_map(|(_, digest)| digest.parse::<Digest>().ok()));
+        if let Some(config) = self.store.image_config(&image.id)? {
+            for end in 1..=config.rootfs.diff_ids.len() {
+                let chain = ChainId::of(&config.rootfs.diff_ids[..end]);
+                let chain = chain.expect("the slice has at least one diffID");
+                if let Some(snapshot) = self.store.snapshot_for_chain(chain)? {
+                    self.snapshot(snapshot, needed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn cache(&self, record: &CacheRecord, needed: &mut Needed) {
+        record.snapshots.iter().for_each(|id| self.snapshot(*id, needed));
+        needed.blobs.extend(&record.blobs);
+    }
+
+    pub(crate) fn container(&self, record: &ContainerRecord, needed: &mut Needed) {
+        record.snapshots.iter().for_each(|id| self.snapshot(*id, needed));
+    }
+
+    /// Marks a snapshot, what it lies on, and the blobs that hold it (INV-STORE-5).
+    fn snapshot(&self, id: SnapshotId, needed: &mut Needed) {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let Some(parent) = self.parents.get(&id) else { return };
+            if !needed.snapshots.insert(id) {
+                return;
+            }
+            needed.blobs.extend(self.layers.get(&id).into_iter().flatten());
+            next = *parent;
+        }
+    }
+}
+
+impl Store {
+    /// Returns the parsed manifest; `None` when its blob is not there, or is an index.
+    pub(crate) fn manifest(&self, descriptor: &Descriptor) -> Result<Option<Manifest>> {
+        if descriptor.media_type.is_index() {
+            return Ok(None);
+        }
+        self.document(&descriptor.digest, Manifest::parse)
+    }
+
+    /// Returns the parsed config of an image; `None` when its blob is not there.
+    pub(crate) fn image_config(&self, id: &Digest) -> Result<Option<ImageConfig>> {
+        self.document(id, ImageConfig::parse)
+    }
+
+    fn document<T>(
+        &self,
+        digest: &Digest,
+        parse: impl Fn(&[u8]) -> lathe_oci::Result<T>,
+    ) -> Result<Option<T>> {
+        let bytes = match self.read_blob(digest, DOCUMENT_LIMIT) {
+            Err(Error::BlobMissing(_) | Error::DigestMismatch { .. }) => return Ok(None),
+            bytes => bytes?,
+        };
+        let parsed = parse(&bytes);
+        let invalid =
+            |source| Error::Document { digest: Box::new(*digest), source: Box::new(source) };
+        parsed.map(Some).map_err(invalid)
+    }
+
+    /// Returns the blob of each recorded layer, by snapshot.
+    pub(crate) fn layer_blobs(&self) -> Result<Vec<(SnapshotId, Digest)>> {
+        let sql = "SELECT snapshot, digest FROM layers ORDER BY snapshot, compression";
+        self.pairs(sql, "layers")?
+            .into_iter()
+            .map(|(snapshot, digest)| {
+                let id = parse_value("layers", &snapshot, &snapshot)?;
+                Ok((id, parse_value("layers", &snapshot, &digest)?))
+            })
+            .collect()
+    }
+
+    /// Runs a query of two text columns.
+    pub(crate) fn pairs(&self, sql: &str, table: &'static str) -> Result<Vec<(String, String)>> {
+        use crate::error::IndexResult as _;
+        let index = self.inner.index.read();
+        let mut statement = index.prepare_cached(sql).doing(table)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).doing(table)?;
+        rows.collect::<rusqlite::Result<_>>().doing(table)
+    }
+}

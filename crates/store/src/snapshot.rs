@@ -1,0 +1,325 @@
+//! Snapshots as the store sees them: directories with a row each.
+//!
+//! Mounting and filling them is the snapshot crate's matter. A directory is made first and noted
+//! in this process's journal (`owner.rs`); its row makes it a snapshot that others may see.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::Row;
+use rusqlite::params;
+
+use crate::error::Error;
+use crate::error::IndexResult as _;
+use crate::error::Result;
+use crate::image::parse_json;
+use crate::image::parse_value;
+use crate::lock::Guard;
+use crate::memo::delete_snapshot_memos;
+use crate::record::SnapshotId;
+use crate::record::SnapshotKind;
+use crate::record::SnapshotRecord;
+use crate::remove::remove_tree;
+use crate::store::Store;
+
+/// A snapshot directory that has no row yet. Dropping it removes it.
+#[derive(Debug)]
+pub struct NewSnapshot {
+    store: Store,
+    id: SnapshotId,
+    directory: PathBuf,
+    recorded: bool,
+    _guard: Guard,
+}
+
+/// What a snapshot's own changes take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes on the disk (allocated blocks; a file with several names counts once).
+    pub bytes: u64,
+    /// Files, directories and everything else, the top directory not counted.
+    pub files: u64,
+}
+
+type Columns = (String, Option<String>, String, i64);
+
+const COLUMNS: &str = "id, parent, kind, created";
+
+impl Store {
+    /// Makes the directory of a new snapshot, empty.
+    pub fn new_snapshot(&self) -> Result<NewSnapshot> {
+        let guard = self.share()?;
+        let owner = self.owner()?;
+        loop {
+            let id = SnapshotId::random();
+            let directory = self.snapshot_path(id);
+            match fs::create_dir(&directory) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(|source| Error::io("create", &directory, source))?,
+            }
+            let new =
+                NewSnapshot { store: self.clone(), id, directory, recorded: false, _guard: guard };
+            owner.note(id)?;
+            return Ok(new);
+        }
+    }
+
+    /// Returns the directory of a snapshot.
+    pub fn snapshot_path(&self, id: SnapshotId) -> PathBuf {
+        self.inner.layout.snapshot(id)
+    }
+
+    /// Returns the row of a snapshot.
+    pub fn snapshot(&self, id: SnapshotId) -> Result<Option<SnapshotRecord>> {
+        let index = self.inner.index.read();
+        let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE id = ?1");
+        let mut statement = index.prepare_cached(&sql).doing("read a snapshot")?;
+        let row = statement.query_row([id.as_str()], columns).optional();
+        row.doing("read a snapshot")?.map(snapshot_record).transpose()
+    }
+
+    /// Returns a snapshot and all that it lies on, the top first.
+    pub fn snapshot_chain(&self, id: SnapshotId) -> Result<Vec<SnapshotId>> {
+        let index = self.inner.index.read();
+        let sql = "WITH RECURSIVE chain (id, parent, depth) AS (
+                SELECT id, parent, 0 FROM snapshots WHERE id = ?1
+                UNION ALL
+                SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain c ON s.id = c.parent
+            ) SELECT id FROM chain ORDER BY depth";
+        let mut statement = index.prepare_cached(sql).doing("read a snapshot's parents")?;
+        let rows = statement.query_map([id.as_str()], |row| row.get::<_, String>(0));
+        let mut chain = Vec::new();
+        for row in rows.doing("read a snapshot's parents")? {
+            let text = row.doing("read a snapshot's parents")?;
+            chain.push(parse_value("snapshots", &text, &text)?);
+        }
+        if chain.is_empty() { Err(Error::SnapshotMissing(id)) } else { Ok(chain) }
+    }
+
+    /// Returns all snapshots, sorted by id.
+    pub fn snapshots(&self) -> Result<Vec<SnapshotRecord>> {
+        let index = self.inner.index.read();
+        let sql = format!("SELECT {COLUMNS} FROM snapshots ORDER BY id");
+        let mut statement = index.prepare_cached(&sql).doing("read the snapshots")?;
+        let rows = statement.query_map([], columns).doing("read the snapshots")?;
+        rows.map(|row| snapshot_record(row.doing("read the snapshots")?)).collect()
+    }
+
+    /// Removes a snapshot that nothing needs: the way of a removed container's writable layer.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotInUse`] when a child, a cache record, a chain, a layer or a container
+    /// needs it.
+    pub fn remove_snapshot(&self, id: SnapshotId) -> Result<()> {
+        self.inner.index.write("remove a snapshot", |index| {
+            if let Some(by) = needed_by(index, id)? {
+                return Err(Error::SnapshotInUse { id, by });
+            }
+            delete_row(index, id)
+        })?;
+        remove_tree(&self.snapshot_path(id))
+    }
+
+    /// Returns what a snapshot's own changes take; measured at the first call, and for writable
+    /// ones at each.
+    pub fn snapshot_usage(&self, id: SnapshotId) -> Result<Usage> {
+        let known: Option<(String, Option<i64>, Option<i64>)> = {
+            let index = self.inner.index.read();
+            let sql = "SELECT kind, size, files FROM snapshots WHERE id = ?1";
+            let mut statement = index.prepare_cached(sql).doing("read a snapshot")?;
+            let row = statement
+                .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional();
+            row.doing("read a snapshot")?
+        };
+        let Some((kind, size, files)) = known else { return Err(Error::SnapshotMissing(id)) };
+        if let (Some(bytes), Some(files)) = (size, files) {
+            return Ok(Usage { bytes: unsigned(bytes), files: unsigned(files) });
+        }
+        let usage = measure(&self.snapshot_path(id).join("fs"))?;
+        if kind == kind_name(SnapshotKind::Committed) {
+            self.inner.index.write("record a snapshot's size", |index| {
+                let sql = "UPDATE snapshots SET size = ?2, files = ?3 WHERE id = ?1";
+                let row = params![id.as_str(), signed(usage.bytes), signed(usage.files)];
+                index.execute(sql, row).doing("record a snapshot's size")?;
+                Ok(())
+            })?;
+        }
+        Ok(usage)
+    }
+}
+
+impl NewSnapshot {
+    /// Returns its id.
+    pub fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    /// Returns its directory; what is in it is the caller's matter (by agreement `fs` and `work`).
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Writes its row: from now on it is kept. `created` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotMissing`] when there is no such parent.
+    pub fn record(
+        mut self,
+        parent: Option<SnapshotId>,
+        kind: SnapshotKind,
+        created: i64,
+    ) -> Result<SnapshotId> {
+        self.store.inner.index.write("record a snapshot", |index| {
+            if let Some(parent) = parent
+                && !has_row(index, parent)?
+            {
+                return Err(Error::SnapshotMissing(parent));
+            }
+            let sql = "INSERT INTO snapshots (id, parent, kind, created) VALUES (?1, ?2, ?3, ?4)";
+            let mut statement = index.prepare_cached(sql).doing("record a snapshot")?;
+            let parent = parent.map(|parent| parent.to_string());
+            let row = params![self.id.as_str(), parent, kind_name(kind), created];
+            statement.execute(row).doing("record a snapshot")?;
+            Ok(())
+        })?;
+        self.recorded = true;
+        Ok(self.id)
+    }
+}
+
+impl Drop for NewSnapshot {
+    fn drop(&mut self) {
+        if !self.recorded {
+            // What cannot be removed now has no row, so pruning finds it.
+            drop(remove_tree(&self.directory));
+        }
+    }
+}
+
+fn has_row(index: &Connection, id: SnapshotId) -> Result<bool> {
+    let mut statement =
+        index.prepare_cached("SELECT 1 FROM snapshots WHERE id = ?1").doing("read a snapshot")?;
+    statement.exists([id.as_str()]).doing("read a snapshot")
+}
+
+/// Returns what needs a snapshot, in words.
+fn needed_by(index: &Connection, id: SnapshotId) -> Result<Option<String>> {
+    const DOING: &str = "look for a snapshot's users";
+    let questions = [
+        ("SELECT 'snapshot ' || id FROM snapshots WHERE parent = ?1", "a child"),
+        (
+            "SELECT 'cache record ' || key FROM cache_uses WHERE kind = 'snapshot' AND target = ?1",
+            "the cache",
+        ),
+        ("SELECT 'the layers ' || chain_id FROM chains WHERE snapshot = ?1", "a chain"),
+    ];
+    for (sql, _) in questions {
+        let found = index.query_row(sql, [id.as_str()], |row| row.get(0)).optional();
+        if let Some(by) = found.doing(DOING)? {
+            return Ok(Some(by));
+        }
+    }
+    for (container, snapshots) in container_snapshots(index)? {
+        if snapshots.contains(&id) {
+            return Ok(Some(format!("container {container}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns what each container needs.
+pub(crate) fn container_snapshots(index: &Connection) -> Result<Vec<(String, Vec<SnapshotId>)>> {
+    const DOING: &str = "read the containers";
+    let mut statement =
+        index.prepare_cached("SELECT id, snapshots FROM containers ORDER BY id").doing(DOING)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .doing(DOING)?;
+    rows.map(|row| {
+        let (id, text) = row.doing(DOING)?;
+        let snapshots = parse_json("containers", &id, &text)?;
+        Ok((id, snapshots))
+    })
+    .collect()
+}
+
+/// Removes a snapshot's row with what is known about it; its children must be gone.
+pub(crate) fn delete_row(index: &Connection, id: SnapshotId) -> Result<()> {
+    const DOING: &str = "remove a snapshot";
+    for sql in [
+        "DELETE FROM layers WHERE snapshot = ?1",
+        "DELETE FROM chains WHERE snapshot = ?1",
+        "DELETE FROM snapshots WHERE id = ?1",
+    ] {
+        let mut statement = index.prepare_cached(sql).doing(DOING)?;
+        statement.execute([id.as_str()]).doing(DOING)?;
+    }
+    delete_snapshot_memos(index, id)
+}
+
+/// Adds up a tree; a directory that vanishes meanwhile counts as empty.
+pub(crate) fn measure(path: &Path) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let mut several_names = std::collections::HashSet::new();
+    let mut todo = vec![path.to_owned()];
+    while let Some(directory) = todo.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|source| Error::io("read", &directory, source))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|source| Error::io("read", &directory, source))?;
+            // Of the entry itself: symlinks are counted, never followed.
+            let Ok(metadata) = entry.metadata() else { continue };
+            usage.files += 1;
+            if metadata.is_dir() {
+                todo.push(entry.path());
+            } else if metadata.nlink() > 1
+                && !several_names.insert((metadata.dev(), metadata.ino()))
+            {
+                continue;
+            }
+            usage.bytes += metadata.blocks() * 512;
+        }
+    }
+    Ok(usage)
+}
+
+fn kind_name(kind: SnapshotKind) -> &'static str {
+    match kind {
+        SnapshotKind::Committed => "committed",
+        SnapshotKind::Writable => "writable",
+    }
+}
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn snapshot_record((id, parent, kind, created): Columns) -> Result<SnapshotRecord> {
+    let kinds = [SnapshotKind::Committed, SnapshotKind::Writable];
+    let known = kinds.into_iter().find(|known| kind_name(*known) == kind);
+    Ok(SnapshotRecord {
+        parent: parent.map(|parent| parse_value("snapshots", &id, &parent)).transpose()?,
+        kind: known.ok_or_else(|| Error::InvalidValue {
+            table: "snapshots",
+            key: id.clone(),
+            value: kind.clone(),
+        })?,
+        created,
+        id: parse_value("snapshots", &id, &id)?,
+    })
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
