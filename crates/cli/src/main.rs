@@ -1,0 +1,2 @@
+//! Arguments, rendering, exit codes: the binary.
+fn main() {}

@@ -1,0 +1,393 @@
+//! What each form of progress shows for the same events.
+
+use lathe_event::{Disposition, StepId, Stream, Transfer, TransferId, TransferKind};
+
+use super::*;
+
+const SIZE: Size = Size { columns: 60, rows: 24 };
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn planned(names: &[&str]) -> Event {
+    let steps = names.iter().zip(0..).map(|(name, id)| (StepId(id), Arc::from(*name))).collect();
+    Event::Planned { steps }
+}
+
+fn log(step: u32, text: &str) -> Event {
+    Event::StepLog { step: StepId(step), stream: Stream::Stdout, bytes: Arc::from(text.as_bytes()) }
+}
+
+fn finished(step: u32, disposition: Disposition, millis: u64) -> Event {
+    Event::StepFinished { step: StepId(step), disposition, duration: ms(millis) }
+}
+
+fn failed(step: u32, millis: u64) -> Event {
+    let message = Arc::from("exit code: 1");
+    Event::StepFailed { step: StepId(step), message, duration: ms(millis) }
+}
+
+fn download(step: Option<u32>) -> Event {
+    Event::TransferStarted(Transfer {
+        id: TransferId(1),
+        kind: TransferKind::Download,
+        label: Arc::from("213ec9aee27d"),
+        total: Some(2_000_000),
+        step: step.map(StepId),
+    })
+}
+
+/// Renders events at their times, and the end.
+fn render(mut renderer: impl Renderer, events: &[(u64, Event)]) -> String {
+    let mut out = Vec::new();
+    for (at, event) in events {
+        renderer.event(ms(*at), event, &mut out);
+    }
+    renderer.finish(ms(events.last().map_or(0, |(at, _)| *at)), SIZE, &mut out);
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn plain_is_in_buildkits_form() {
+    let events = [
+        (
+            0,
+            planned(&[
+                "[builder 1/3] FROM node:18",
+                "[builder 2/3] RUN npm ci",
+                "[builder 3/3] COPY . .",
+                "unused",
+            ]),
+        ),
+        (10, finished(0, Disposition::Hit, 0)),
+        (10, Event::StepStarted(StepId(1))),
+        (324, log(1, "added 57 ")),
+        (324, log(1, "packages\nfound 0\x1b[2J\npart")),
+        (1210, finished(1, Disposition::Ran, 1200)),
+        (1210, finished(3, Disposition::Skipped, 0)),
+        (1210, Event::StepStarted(StepId(2))),
+        (
+            1300,
+            Event::StepFailed {
+                step: StepId(2),
+                message: Arc::from("no such file"),
+                duration: ms(90),
+            },
+        ),
+    ];
+    let want = "\
+#1 [builder 1/3] FROM node:18
+#1 CACHED
+
+#2 [builder 2/3] RUN npm ci
+#2 0.314 added 57 packages
+#2 0.314 found 0
+#2 1.200 part
+#2 DONE 1.2s
+
+#3 [builder 3/3] COPY . .
+#3 ERROR: no such file
+";
+    assert_eq!(render(plain::Plain::default(), &events), want);
+}
+
+#[test]
+fn plain_lets_one_step_speak_at_a_time() {
+    let events = [
+        (0, planned(&["one", "two"])),
+        (0, Event::StepStarted(StepId(0))),
+        (0, Event::StepStarted(StepId(1))),
+        (100, log(1, "b1\n")),
+        (200, log(0, "a1\n")),
+        (300, log(1, "b2\n")),
+        (400, finished(1, Disposition::Ran, 400)),
+        (500, finished(0, Disposition::Ran, 500)),
+    ];
+    let want = "\
+#1 one
+#1 0.200 a1
+#1 DONE 0.5s
+
+#2 two
+#2 0.100 b1
+#2 0.300 b2
+#2 DONE 0.4s
+";
+    assert_eq!(render(plain::Plain::default(), &events), want);
+}
+
+#[test]
+fn plain_takes_the_floor_from_a_silent_step() {
+    let events = [
+        (0, planned(&["one", "two"])),
+        (0, Event::StepStarted(StepId(0))),
+        (10, Event::StepStarted(StepId(1))),
+        (5000, log(1, "b\n")),
+        (5100, log(0, "a\n")),
+        (9000, finished(0, Disposition::Ran, 9000)),
+        (9100, finished(1, Disposition::Ran, 9090)),
+    ];
+    let want = "\
+#1 one
+#1 ...
+
+#2 two
+#2 4.990 b
+#2 ...
+
+#1 one
+#1 5.100 a
+#1 DONE 9.0s
+
+#2 two
+#2 DONE 9.1s
+";
+    assert_eq!(render(plain::Plain::default(), &events), want);
+}
+
+#[test]
+fn plain_tells_transfers_of_steps_and_of_pulls() {
+    let of_step = [
+        (0, planned(&["FROM alpine"])),
+        (0, Event::StepStarted(StepId(0))),
+        (0, download(Some(0))),
+        (500, Event::TransferProgress { id: TransferId(1), done: 1_000_000 }),
+        (5000, Event::TransferProgress { id: TransferId(1), done: 1_500_000 }),
+        (6000, Event::TransferFinished(TransferId(1))),
+        (6000, finished(0, Disposition::Ran, 6000)),
+    ];
+    let want = "\
+#1 FROM alpine
+#1 213ec9aee27d 1.5MB / 2MB 5.0s
+#1 213ec9aee27d 2MB / 2MB 6.0s done
+#1 DONE 6.0s
+";
+    assert_eq!(render(plain::Plain::default(), &of_step), want);
+    let of_pull = [(0, download(None)), (10, Event::TransferFinished(TransferId(1)))];
+    let want = "213ec9aee27d: Pulling fs layer\n213ec9aee27d: Download complete\n";
+    assert_eq!(render(plain::Plain::default(), &of_pull), want);
+}
+
+#[test]
+fn quiet_says_nothing_until_a_step_fails() {
+    let good = [
+        (0, planned(&["RUN make"])),
+        (0, Event::StepStarted(StepId(0))),
+        (1, log(0, "x\n")),
+        (1, Event::Note(Arc::from("n"))),
+        (2, finished(0, Disposition::Ran, 2)),
+    ];
+    assert_eq!(render(plain::Quiet::default(), &good), "");
+    let mut bad = good.to_vec();
+    bad.pop();
+    bad.push((2, Event::Warning(Arc::from("w"))));
+    bad.push((2, failed(0, 2)));
+    let want = "warning: w\n------\n > RUN make:\n0.001 x\n------\n";
+    assert_eq!(render(plain::Quiet::default(), &bad), want);
+}
+
+#[test]
+fn rawjson_has_one_document_per_line() {
+    let events = [
+        (0, planned(&["RUN make"])),
+        (5, Event::StepStarted(StepId(0))),
+        (6, log(0, "hi\n")),
+        (6, download(Some(0))),
+        (7, Event::TransferFinished(TransferId(1))),
+        (1005, finished(0, Disposition::Hit, 1000)),
+        (1005, Event::Warning(Arc::from("careful"))),
+    ];
+    let text = render(rawjson::RawJson::new(Duration::from_secs(1_700_000_000)), &events);
+    let documents: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(documents.len(), 7);
+    assert_eq!(documents[0]["vertexes"][0]["name"], "RUN make");
+    assert_eq!(documents[1]["vertexes"][0]["started"], "2023-11-14T22:13:20.005Z");
+    assert_eq!(documents[2]["logs"][0]["data"], "aGkK");
+    assert_eq!(documents[2]["logs"][0]["vertex"], documents[0]["vertexes"][0]["digest"]);
+    assert_eq!(documents[3]["statuses"][0]["total"], 2_000_000);
+    assert_eq!(documents[4]["statuses"][0]["completed"], "2023-11-14T22:13:20.007Z");
+    assert_eq!(documents[5]["vertexes"][0]["cached"], true);
+    assert_eq!(documents[5]["vertexes"][0]["completed"], "2023-11-14T22:13:21.005Z");
+    assert_eq!(documents[6]["warnings"][0]["short"], "Y2FyZWZ1bA==");
+}
+
+/// What a terminal shows after a stream of bytes; knows what our frames use.
+fn screen(bytes: &[u8]) -> Vec<String> {
+    let mut rows: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0, 0);
+    let mut rest = std::str::from_utf8(bytes).expect("text");
+    while let Some(letter) = rest.chars().next() {
+        rest = &rest[letter.len_utf8()..];
+        match letter {
+            '\n' => {
+                (row, column) = (row + 1, 0);
+                rows.resize(rows.len().max(row + 1), Vec::new());
+            }
+            '\r' => column = 0,
+            '\x1b' => {
+                let end = rest.find(|c: char| c.is_ascii_alphabetic()).expect("ends");
+                let number = rest[1..end].parse::<usize>();
+                match &rest[end..=end] {
+                    "A" => row -= number.expect("a count"),
+                    "K" => rows[row].truncate(column),
+                    "J" => {
+                        rows.truncate(row + 1);
+                        rows[row].truncate(column);
+                    }
+                    "m" | "h" | "l" => {}
+                    other => panic!("unknown sequence {other}"),
+                }
+                rest = &rest[end + 1..];
+            }
+            letter => {
+                if column < rows[row].len() {
+                    rows[row][column] = letter;
+                } else {
+                    rows[row].push(letter);
+                }
+                column += 1;
+            }
+        }
+    }
+    rows.into_iter().map(String::from_iter).collect()
+}
+
+fn tick(renderer: &mut tty::Tty, at: u64, size: Size) -> Vec<String> {
+    let mut out = Vec::new();
+    renderer.tick(ms(at), size, &mut out);
+    let text = String::from_utf8(out).expect("text");
+    let body = text.split('\r').next_back().expect("a frame");
+    body.split("\x1b[K\n").filter(|line| !line.starts_with("\x1b[J")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_frame_shows_steps_with_times_at_the_right_edge() {
+    let mut renderer = tty::Tty::new(false);
+    let mut none = Vec::new();
+    for (at, event) in [
+        (0, planned(&["[1/3] FROM node:18", "[2/3] RUN npm ci", "[3/3] COPY . ."])),
+        (0, finished(0, Disposition::Hit, 0)),
+        (100, Event::StepStarted(StepId(1))),
+        (200, log(1, "\x1b[32madded\x1b[0m 57 packages\n")),
+    ] {
+        renderer.event(ms(at), &event, &mut none);
+    }
+    assert!(none.is_empty(), "events alone draw nothing");
+    let lines = tick(&mut renderer, 1300, SIZE);
+    let want = [
+        "[+] Building 1.3s (1/3)",
+        " => CACHED [1/3] FROM node:18                           0.0s",
+        " => [2/3] RUN npm ci                                    1.2s",
+        " => => # added 57 packages",
+    ];
+    assert_eq!(lines, want);
+}
+
+#[test]
+fn frames_replace_each_other() {
+    let mut renderer = tty::Tty::new(false);
+    let mut out = Vec::new();
+    renderer.event(ms(0), &planned(&["one", "two"]), &mut out);
+    renderer.event(ms(0), &Event::StepStarted(StepId(0)), &mut out);
+    renderer.event(ms(0), &log(0, "working\n"), &mut out);
+    renderer.tick(ms(100), SIZE, &mut out);
+    renderer.event(ms(150), &Event::Warning(Arc::from("mind")), &mut out);
+    renderer.tick(ms(200), SIZE, &mut out);
+    renderer.event(ms(250), &finished(0, Disposition::Ran, 250), &mut out);
+    renderer.event(ms(250), &finished(1, Disposition::Skipped, 0), &mut out);
+    renderer.finish(ms(300), SIZE, &mut out);
+    let shown = screen(&out);
+    let want = [
+        "warning: mind",
+        "[+] Building 0.3s (1/1) FINISHED",
+        " => one                                                 0.2s",
+        "",
+    ];
+    assert_eq!(shown, want);
+}
+
+#[test]
+fn a_low_terminal_drops_finished_steps_first() {
+    let mut renderer = tty::Tty::new(false);
+    let names: Vec<String> = (0..20).map(|number| format!("step {number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut none = Vec::new();
+    renderer.event(ms(0), &planned(&names), &mut none);
+    for step in 0..19 {
+        renderer.event(ms(1), &Event::StepStarted(StepId(step)), &mut none);
+        renderer.event(ms(1), &finished(step, Disposition::Ran, 1), &mut none);
+    }
+    renderer.event(ms(1), &Event::StepStarted(StepId(19)), &mut none);
+    renderer.event(ms(1), &log(19, "a\nb\n"), &mut none);
+    let lines = tick(&mut renderer, 10, Size { columns: 40, rows: 6 });
+    assert_eq!(lines.len(), 5);
+    assert!(lines[0].starts_with("[+] Building"));
+    assert!(lines[1].starts_with(" => step 18"), "{lines:?}");
+    assert!(lines[2].starts_with(" => step 19"));
+    assert_eq!(lines[4], " => => # b");
+    let lines = tick(&mut renderer, 10, Size { columns: 40, rows: 2 });
+    assert_eq!(lines.len(), 1);
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    let mut renderer = tty::Tty::new(false);
+    let mut none = Vec::new();
+    renderer.event(ms(0), &planned(&[&"漢字".repeat(40)]), &mut none);
+    renderer.event(ms(0), &Event::StepStarted(StepId(0)), &mut none);
+    renderer.event(ms(0), &log(0, &format!("{}\n", "x".repeat(500))), &mut none);
+    for columns in [1, 5, 10, 33, 80] {
+        for line in tick(&mut renderer, 0, Size { columns, rows: 24 }) {
+            let width = unicode_width::UnicodeWidthStr::width(line.as_str());
+            assert!(width <= columns, "{width} > {columns}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_steps_output_stays_on_the_screen() {
+    let events = [
+        (0, planned(&["RUN npm test"])),
+        (0, Event::StepStarted(StepId(0))),
+        (10, log(0, "1 failing\n")),
+        (20, failed(0, 20)),
+    ];
+    let text = render(tty::Tty::new(false), &events);
+    assert!(text.contains(" => ERROR RUN npm test"), "{text}");
+    assert!(text.ends_with("------\n > RUN npm test:\n0.010 1 failing\n------\n"), "{text}");
+}
+
+#[test]
+fn a_pull_shows_a_bar_per_layer() {
+    let mut renderer = tty::Tty::new(false);
+    let mut none = Vec::new();
+    renderer.event(ms(0), &download(None), &mut none);
+    renderer.event(
+        ms(0),
+        &Event::TransferProgress { id: TransferId(1), done: 1_000_000 },
+        &mut none,
+    );
+    let lines = tick(&mut renderer, 1000, Size { columns: 120, rows: 24 });
+    let bar = format!("[{}>{}]", "=".repeat(15), " ".repeat(14));
+    assert_eq!(lines, [format!("213ec9aee27d: Downloading {bar}  1MB/2MB  1MB/s  1s left")]);
+    renderer.event(ms(2000), &Event::TransferFinished(TransferId(1)), &mut none);
+    let lines = tick(&mut renderer, 2000, SIZE);
+    assert_eq!(lines, ["213ec9aee27d: Download complete"]);
+}
+
+#[test]
+fn the_mode_follows_flag_environment_and_terminal() {
+    let around = |stderr_is_tty, term, progress| Surroundings { stderr_is_tty, term, progress };
+    let check = |asked, quiet, around, want| assert_eq!(mode(asked, quiet, around), want);
+    check(ProgressArg::Auto, false, around(true, Some("xterm"), None), Mode::Tty);
+    check(ProgressArg::Auto, false, around(true, Some("dumb"), None), Mode::Plain);
+    check(ProgressArg::Auto, false, around(false, Some("xterm"), None), Mode::Plain);
+    check(ProgressArg::Tty, false, around(false, Some("xterm"), None), Mode::Plain);
+    check(ProgressArg::Auto, false, around(true, None, Some("plain")), Mode::Plain);
+    check(ProgressArg::Tty, false, around(true, None, Some("plain")), Mode::Tty);
+    check(ProgressArg::Rawjson, false, around(true, None, None), Mode::RawJson);
+    check(ProgressArg::Plain, true, around(true, None, None), Mode::Quiet);
+    check(ProgressArg::Quiet, false, around(true, None, None), Mode::Quiet);
+}

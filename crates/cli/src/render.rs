@@ -1,0 +1,44 @@
+//! What commands print on standard output: pure functions from rows to text.
+//!
+//! All of it imitates docker to the byte, since scripts read it: column widths, units, ages,
+//! Go templates. Nothing here looks at the clock, the locale or the terminal.
+
+mod container;
+mod go_time;
+mod history;
+mod image;
+mod inspect;
+mod listing;
+mod table;
+mod template;
+mod units;
+
+pub(crate) use container::{
+    ContainerRow, ContainerState, ContainerView, PublishedPort, containers,
+};
+pub(crate) use go_time::{Zone, parse_moment, rfc3339};
+pub(crate) use history::{HistoryRow, HistoryView, history};
+pub(crate) use image::{ImageRow, ImageView, images};
+pub(crate) use inspect::inspect;
+pub(crate) use listing::{Field, Listing, listing};
+pub(crate) use template::document;
+pub(crate) use units::{human_duration, human_size, human_size_3};
+
+/// Shortens `sha256:…` or a bare identity to docker's 12 hexadecimal digits.
+pub(crate) fn short_id(id: &str) -> &str {
+    let bare = id.split_once(':').map_or(id, |(_, hex)| hex);
+    bare.get(..12).unwrap_or(bare)
+}
+
+/// Cuts to `width` characters, the last of them `…`, as docker's `Ellipsis`.
+pub(crate) fn ellipsis(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests;
