@@ -48,11 +48,18 @@ impl CheckOptions {
     }
 }
 
+/// What a comment `check=…` says.
+fn check_options(line: &str) -> Option<CheckOptions> {
+    let (key, value) = line.split_once('=')?;
+    key.trim().eq_ignore_ascii_case("check").then(|| CheckOptions::parse(value))
+}
+
+/// Whether any comment is a `check=…`.
+pub(crate) fn has_check(comments: &[String]) -> bool {
+    comments.iter().any(|line| check_options(line).is_some())
+}
+
 /// Whether a comment `check=skip=…` above an instruction skips `rule`.
 pub(crate) fn skipped_above(comments: &[String], rule: Rule) -> bool {
-    let options = comments.iter().filter_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("check").then(|| CheckOptions::parse(value))
-    });
-    options.into_iter().any(|options| options.skips(rule))
+    comments.iter().filter_map(|line| check_options(line)).any(|options| options.skips(rule))
 }

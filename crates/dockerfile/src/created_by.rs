@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(healthcheck(&Healthcheck::None), none);
         let check = Healthcheck::Cmd(HealthcheckCmd {
             command: CommandLine::Shell("curl -f http://localhost/ || exit 1".to_owned(), vec![]),
-            interval: Some(Duration::from_secs(300)),
+            interval: Some(Duration::from_mins(5)),
             timeout: Some(Duration::from_secs(3)),
             start_period: None,
             start_interval: None,

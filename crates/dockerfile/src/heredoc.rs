@@ -45,6 +45,11 @@ fn shell_words(text: &str) -> Option<Vec<(usize, usize)>> {
             '\'' => {
                 chars.find(|&(_, c)| c == '\'')?;
             }
+            // `$((1 << 3))` is arithmetic.
+            '$' if text[at..].starts_with("$((") && text[at..].contains("))") => {
+                let end = at + text[at..].find("))").unwrap_or_default();
+                while chars.next_if(|&(at, _)| at < end).is_some() {}
+            }
             '"' => loop {
                 match chars.next()?.1 {
                     '"' => break,
@@ -99,8 +104,8 @@ fn unquote(word: &str) -> Option<(String, bool)> {
 
 /// Reads the bodies of `marks` from the lines behind `line`.
 ///
-/// An unterminated heredoc is reported and takes nothing, so that what
-/// follows is still read as instructions.
+/// An unterminated heredoc is reported and takes what was probably meant to
+/// be its body, lest every line of it be reported as an instruction.
 pub(crate) fn bodies(
     marks: Vec<Mark>,
     line: &mut LogicalLine,
@@ -113,7 +118,8 @@ pub(crate) fn bodies(
         let start = lines.offset();
         let Some((end, line_end)) = find_terminator(&mark, lines) else {
             lines.seek(start);
-            diagnostics.push(unterminated(&mark, span));
+            diagnostics.push(unterminated(&mark, span, lines));
+            line.end = lines.text()[..lines.offset()].trim_end_matches(['\r', '\n']).len();
             break;
         };
         let raw_body = lines.text()[start..end].to_owned();
@@ -144,12 +150,21 @@ fn find_terminator(mark: &Mark, lines: &mut Lines<'_>) -> Option<(usize, usize)>
     None
 }
 
-fn unterminated(mark: &Mark, span: Span) -> Diagnostic {
+/// Reports a missing terminator, and reads up to the line that was probably
+/// meant to be it, or to the end.
+fn unterminated(mark: &Mark, span: Span, lines: &mut Lines<'_>) -> Diagnostic {
+    let name = &mark.name;
     let what = if mark.chomp { ", leading tabs aside" } else { "" };
-    Diagnostic::error(span, format!("heredoc `{}` is never closed", mark.name)).help(format!(
-        "the body ends at a line that is exactly `{}`{what}, without other blanks",
-        mark.name
-    ))
+    let error = Diagnostic::error(span, format!("heredoc `{name}` is never closed")).help(format!(
+        "the body ends at a line that is exactly `{name}`{what}, without other blanks"
+    ));
+    for line in lines {
+        if line.text.trim() == name {
+            let place = Span::between(line.start, line.start + line.text.len());
+            return error.label(place, "there are blanks around this one");
+        }
+    }
+    error
 }
 
 /// The text without the tabs at the start of each line.
@@ -182,5 +197,7 @@ mod tests {
         check("RUN echo \\<<EOF", &[]);
         check("RUN it's <<EOF", &[]);
         check("RUN <<$EOF", &[("$EOF", false, true)]);
+        check("RUN echo $((1 << 3)) $(( 2 <<A ))", &[]);
+        check("RUN echo $((1)) <<A", &[("A", false, true)]);
     }
 }

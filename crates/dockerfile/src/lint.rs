@@ -9,14 +9,19 @@ mod from;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage};
 use crate::comments::{self, CheckOptions};
 use crate::diagnostic::{Diagnostic, Rule, Severity};
+use crate::span::Span;
 
 /// What a rule sees and where its findings go.
 struct Lint<'a> {
     file: &'a Dockerfile,
     text: &'a str,
+    /// Of each stage the earlier stage that it starts from.
+    parents: Vec<Option<usize>>,
     findings: Vec<Diagnostic>,
 }
 
@@ -49,14 +54,15 @@ const RULES: [(Rule, Check); 16] = [
 pub fn lint(file: &Dockerfile, text: &str) -> Vec<Diagnostic> {
     let options = file.directives.check.as_ref().map(|word| CheckOptions::parse(&word.raw));
     let options = options.unwrap_or_default();
-    let mut lint = Lint { file, text, findings: Vec::new() };
+    let mut lint = Lint { file, text, parents: parents(file), findings: Vec::new() };
     for (rule, check) in RULES {
         if !options.skips(rule) {
             check(&mut lint);
         }
     }
     let mut findings = lint.findings;
-    findings.retain(|finding| !skipped(file, finding));
+    let skips = skips(file);
+    findings.retain(|finding| !skipped(&skips, finding));
     findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
     if options.error {
         for finding in &mut findings {
@@ -66,16 +72,32 @@ pub fn lint(file: &Dockerfile, text: &str) -> Vec<Diagnostic> {
     findings
 }
 
-/// Whether a comment above the instruction of a finding skips it.
-fn skipped(file: &Dockerfile, finding: &Diagnostic) -> bool {
-    let args = file.global_args.iter().map(|arg| (arg.span, &arg.comments));
+/// Of each stage the earlier stage that it starts from.
+fn parents(file: &Dockerfile) -> Vec<Option<usize>> {
+    let mut known = HashMap::new();
+    let mut parents = Vec::with_capacity(file.stages.len());
+    for (index, stage) in file.stages.iter().enumerate() {
+        parents.push(known.get(&stage.base.raw.to_lowercase()).copied());
+        known.extend(stage.key().map(|key| (key, index)));
+    }
+    parents
+}
+
+/// The instructions with a comment `check=…` above, with their comments.
+fn skips(file: &Dockerfile) -> Vec<(Span, &[String])> {
+    let args = file.global_args.iter().map(|arg| (arg.span, arg.comments.as_slice()));
     let stages = file.stages.iter().flat_map(|stage| {
-        let instructions = stage.instructions.iter().map(|it| (it.span, &it.comments));
-        std::iter::once((stage.span, &stage.comments)).chain(instructions)
+        let instructions = stage.instructions.iter().map(|it| (it.span, it.comments.as_slice()));
+        std::iter::once((stage.span, stage.comments.as_slice())).chain(instructions)
     });
+    args.chain(stages).filter(|(_, comments)| comments::has_check(comments)).collect()
+}
+
+/// Whether a comment above the instruction of a finding skips it.
+fn skipped(skips: &[(Span, &[String])], finding: &Diagnostic) -> bool {
     let at = finding.span.start;
-    let mut nodes = args.chain(stages).filter(|(span, _)| span.start <= at && at < span.end);
-    nodes.any(|(_, comments)| comments::skipped_above(comments, finding.rule))
+    let mut around = skips.iter().filter(|(span, _)| span.start <= at && at < span.end);
+    around.any(|(_, comments)| comments::skipped_above(comments, finding.rule))
 }
 
 impl<'a> Lint<'a> {
@@ -88,19 +110,11 @@ impl<'a> Lint<'a> {
         self.stages().flat_map(|stage| &stage.instructions)
     }
 
-    /// The earlier stage that a stage starts from, if it is one.
-    fn parent(&self, index: usize) -> Option<usize> {
-        let base = &self.file.stages[index].base.raw;
-        let named =
-            |stage: &Stage| stage.name.as_ref().is_some_and(|n| n.text.eq_ignore_ascii_case(base));
-        self.file.stages[..index].iter().rposition(named)
-    }
-
     /// Whether `test` holds for an instruction of a stage that `index` is
     /// built on.
     fn inherits(&self, index: usize, test: fn(&InstructionKind) -> bool) -> bool {
         let mut stage = index;
-        while let Some(parent) = self.parent(stage) {
+        while let Some(parent) = self.parents[stage] {
             if self.file.stages[parent].instructions.iter().any(|it| test(&it.kind)) {
                 return true;
             }

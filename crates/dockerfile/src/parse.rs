@@ -131,12 +131,17 @@ impl<'a> Parser<'a> {
         self.any = true;
         let head = instruction::head(&line, 0);
         let marks = instruction::heredoc_marks(&line, &head);
+        let wanted = marks.len();
         let heredocs = heredoc::bodies(marks, &mut line, &mut self.lines, &mut self.diagnostics);
         self.item(ItemKind::Instruction, first.start);
         self.file.empty_continuations.append(&mut line.empty_lines);
         let comments = std::mem::take(&mut self.comments);
         if head.keyword.is_none() {
             self.diagnostics.push(instruction::unknown(&line, &head));
+            return;
+        }
+        if heredocs.len() < wanted {
+            // That is reported; more about this instruction would be noise.
             return;
         }
         let keyword = head.keyword;

@@ -23,7 +23,7 @@ impl Lookup for BTreeMap<String, String> {
     }
 }
 
-impl Lookup for HashMap<String, String> {
+impl<S: std::hash::BuildHasher> Lookup for HashMap<String, String, S> {
     fn get(&self, name: &str) -> Option<&str> {
         self.get(name).map(String::as_str)
     }

@@ -17,9 +17,9 @@ enum Expect {
 }
 
 fn rendered(diagnostics: &[Diagnostic], text: &str) -> String {
-    diagnostics.iter().fold(String::new(), |out, diagnostic| {
-        out + &render(diagnostic, text, "Dockerfile") + "\n"
-    })
+    diagnostics
+        .iter()
+        .fold(String::new(), |out, diagnostic| out + &render(diagnostic, text, "Dockerfile") + "\n")
 }
 
 fn snapshot(text: &str, expect: Expect) -> String {
@@ -67,8 +67,7 @@ fn check_folder(name: &str, expect: Expect) {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "dockerfile"));
     paths.sort();
     assert!(!paths.is_empty(), "no files in {}", folder.display());
-    let failures: Vec<String> =
-        paths.iter().filter_map(|path| check(path, expect).err()).collect();
+    let failures: Vec<String> = paths.iter().filter_map(|path| check(path, expect).err()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 

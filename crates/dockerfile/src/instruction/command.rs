@@ -39,7 +39,7 @@ pub(super) fn run(statement: &mut Statement<'_>) -> Option<Run> {
     let securities = [("sandbox", Security::Sandbox), ("insecure", Security::Insecure)];
     let security = chosen(statement, "security", &securities);
     let devices = statement.flags().many("device");
-    let devices = devices.into_iter().filter_map(|word| device(statement, word)).collect();
+    let devices = devices.iter().filter_map(|word| device(statement, word)).collect();
     let command = command_line(statement)?;
     if is_empty(&command) {
         statement.missing("a command");
@@ -151,14 +151,13 @@ fn interval(statement: &mut Statement<'_>, name: &str) -> Option<Duration> {
 
 fn retries(statement: &mut Statement<'_>) -> Option<u32> {
     let word = statement.flags().one("retries")?;
-    match word.raw.parse::<i32>().map(u32::try_from) {
-        Ok(Ok(retries)) => Some(retries),
-        _ => {
-            let message = format!("invalid number of retries `{}`", word.raw);
-            statement.report(Diagnostic::error(word.span, message));
-            None
-        }
+    // Docker keeps the number as a signed one.
+    if let Ok(Ok(retries)) = word.raw.parse::<i32>().map(u32::try_from) {
+        return Some(retries);
     }
+    let message = format!("invalid number of retries `{}`", word.raw);
+    statement.report(Diagnostic::error(word.span, message));
+    None
 }
 
 /// The command of the whole argument text.
@@ -209,7 +208,7 @@ fn chosen<T: std::marker::Copy>(
 }
 
 /// `--device=name[,required]`; `name=` may stand before the name.
-fn device(statement: &mut Statement<'_>, word: Word) -> Option<Device> {
+fn device(statement: &mut Statement<'_>, word: &Word) -> Option<Device> {
     let mut name = None;
     let mut required = false;
     for part in word.raw.split(',') {

@@ -113,7 +113,6 @@ fn paths(statement: &mut Statement<'_>) -> Option<Paths> {
         }
         Some(destination) => {
             words.retain(|word| !is_mark(word));
-            check_folder(statement, &words, &heredocs, &destination);
             Some(Paths { sources: words, heredocs, destination })
         }
     }
@@ -155,23 +154,4 @@ fn check_open_quotes(statement: &mut Statement<'_>, words: &[Word]) {
             return;
         }
     }
-}
-
-/// Several sources need a folder. A variable may hold its slash.
-fn check_folder(
-    statement: &mut Statement<'_>,
-    sources: &[Word],
-    heredocs: &[Heredoc],
-    destination: &Word,
-) {
-    let several = sources.len() + heredocs.len() > 1;
-    let plain = destination.raw.trim_end_matches(['"', '\'']);
-    let folder = plain.ends_with('/') || matches!(plain, "." | "..") || plain.ends_with("/.");
-    if !several || folder || destination.raw.contains('$') || plain.ends_with('\\') {
-        return;
-    }
-    let message = "several sources need a destination that ends with `/`";
-    statement.report(
-        Diagnostic::error(destination.span, message).help(format!("write `{}/`", destination.raw)),
-    );
 }

@@ -1,16 +1,20 @@
 //! Rules about stages.
 
+use std::collections::HashMap;
+
 use super::Lint;
 use crate::diagnostic::{Diagnostic, Rule};
+use crate::span::Span;
 
 pub(super) fn duplicate_stage_name(lint: &mut Lint<'_>) {
-    let names: Vec<_> = lint.stages().filter_map(|stage| stage.name.as_ref()).collect();
-    for (index, name) in names.iter().enumerate() {
-        if let Some(first) = names[..index].iter().find(|earlier| earlier.key() == name.key()) {
+    let mut known: HashMap<String, Span> = HashMap::new();
+    for name in lint.stages().filter_map(|stage| stage.name.as_ref()) {
+        let first = *known.entry(name.key()).or_insert(name.span);
+        if first != name.span {
             let message = format!("stage name `{}` is used twice", name.text);
             lint.report(
                 Diagnostic::warning(Rule::DuplicateStageName, name.span, message)
-                    .label(first.span, "first used here"),
+                    .label(first, "first used here"),
             );
         }
     }

@@ -270,9 +270,7 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         let value = self.lookup(name);
         let present = value.filter(|value| !(empty_is_unset && value.is_empty()));
         match (modifier, present) {
-            ('-', None) => Ok(word),
-            ('+', None) => Ok(String::new()),
-            ('+', Some(_)) => Ok(word),
+            ('-', None) | ('+', Some(_)) => Ok(word),
             ('?', None) => {
                 let message = match (word.is_empty(), value) {
                     (false, _) => word,
@@ -281,8 +279,7 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
                 };
                 Err(WordError::Required { name: name.to_owned(), message, offset })
             }
-            (_, Some(value)) => Ok(value.to_owned()),
-            (_, None) => Ok(String::new()),
+            (_, present) => Ok(present.unwrap_or_default().to_owned()),
         }
     }
 

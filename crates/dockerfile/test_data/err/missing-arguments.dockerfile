@@ -4,7 +4,6 @@ RUN
 RUN []
 COPY
 COPY only
-COPY a b c
 ENV
 ENV A
 ENV A=1 B

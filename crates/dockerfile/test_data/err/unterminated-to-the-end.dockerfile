@@ -1,0 +1,4 @@
+FROM a
+RUN <<-'END' bash
+	echo
+RUN next
