@@ -151,15 +151,7 @@ fn join_namespaces(join: &Join, fds: &[OwnedFd]) -> Result<(), Failure> {
     // From now on the container can see this process: without dumpability
     // neither its descriptors nor its memory can be reached from there.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
-    let mut namespaces = ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::PROCESS_ID
-        | ThreadNameSpaceType::NETWORK
-        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-        | ThreadNameSpaceType::CONTROL_GROUP;
-    if join.user_namespace {
-        namespaces |= ThreadNameSpaceType::USER;
-    }
+    let namespaces = ThreadNameSpaceType::from_bits_retain(join.namespaces);
     let pidfd = fds.last().ok_or_else(|| failed(Errno::BADF))?;
     rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), namespaces).map_err(failed)
 }

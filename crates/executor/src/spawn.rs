@@ -13,7 +13,6 @@ use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio as ChildStdio;
@@ -21,6 +20,7 @@ use std::sync::Arc;
 
 use lathe_event::Cancel;
 use rustix::process::PidfdFlags;
+use rustix::thread::ThreadNameSpaceType;
 
 use crate::Error;
 use crate::Exit;
@@ -136,15 +136,31 @@ pub fn exec_into(
         .ok_or_else(|| namespace_error(io::Error::from_raw_os_error(libc::ESRCH)))?;
     let pidfd = rustix::process::pidfd_open(target, PidfdFlags::empty())
         .map_err(|errno| namespace_error(errno.into()))?;
-    let user_namespace = different_user_namespace(pid).map_err(namespace_error)?;
+    let namespaces = foreign_namespaces(pid).map_err(namespace_error)?.bits();
     let mut fds = open_streams(stdio)?;
     fds.push(pidfd);
-    start(Task::Join(Join { user_namespace }), process, security, &[], fds)
+    start(Task::Join(Join { namespaces }), process, security, &[], fds)
 }
 
-fn different_user_namespace(pid: i32) -> io::Result<bool> {
-    let theirs = std::fs::read_link(format!("/proc/{pid}/ns/user"))?;
-    Ok(theirs != std::fs::read_link(Path::new("/proc/self/ns/user"))?)
+/// Returns the namespaces of a process in which the caller is not.
+fn foreign_namespaces(pid: i32) -> io::Result<ThreadNameSpaceType> {
+    let kinds = [
+        ("user", ThreadNameSpaceType::USER),
+        ("mnt", ThreadNameSpaceType::MOUNT),
+        ("pid", ThreadNameSpaceType::PROCESS_ID),
+        ("net", ThreadNameSpaceType::NETWORK),
+        ("ipc", ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
+        ("uts", ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
+        ("cgroup", ThreadNameSpaceType::CONTROL_GROUP),
+    ];
+    let mut foreign = ThreadNameSpaceType::empty();
+    for (name, kind) in kinds {
+        let theirs = std::fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
+        if theirs != std::fs::read_link(format!("/proc/self/ns/{name}"))? {
+            foreign |= kind;
+        }
+    }
+    Ok(foreign)
 }
 
 fn start(

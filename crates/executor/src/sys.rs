@@ -111,10 +111,16 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
 /// Gives every signal its default disposition and blocks none. Rust ignores
 /// SIGPIPE, and a caller under `nohup` ignores SIGHUP: a container sees neither.
 pub(crate) fn reset_signals() {
+    // The kernel's structure is at most this large; all zero is SIG_DFL. The
+    // C library's function would spare its two internal signals, which
+    // posix_spawn has set to be ignored.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
         // SAFETY: SIG_DFL installs no code. Signals which cannot be changed
         // are refused with EINVAL, which is right.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, 8_usize)
+        };
     }
     set_signal_mask(SignalMask::Nothing);
 }

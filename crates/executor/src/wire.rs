@@ -49,8 +49,9 @@ pub(crate) enum Task<'a> {
 /// Which namespaces to join.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Join {
-    /// Whether the process lives in a user namespace other than the caller's.
-    pub(crate) user_namespace: bool,
+    /// `CLONE_NEW…` of those in which the caller is not already: for those in
+    /// which it is, it may lack the right to join.
+    pub(crate) namespaces: u32,
 }
 
 /// From the init stage to the caller.

@@ -58,8 +58,9 @@ pub(crate) fn prepare(
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", propagation)
         .map_err(|errno| Failure::setup("make the mounts private", errno))?;
+    let mut root = clone_root(sandbox)?;
     let lent = Lent::write(&sandbox.rootfs, files.contents)?;
-    let root = attach_root(sandbox)?;
+    attach_root(sandbox, &root)?;
     let targets = Targets { root: root.as_fd(), notes };
     mounts::proc(&targets)?;
     let terminal = dev::populate(&targets, process)?;
@@ -72,7 +73,7 @@ pub(crate) fn prepare(
         mask::apply(&targets)?;
     }
     if sandbox.rootfs_access == Access::ReadOnly {
-        sys::set_mount_attributes(root.as_fd(), Scope::Mount, sys::ATTR_RDONLY)
+        root = cover_read_only(&root)
             .map_err(|error| Failure::setup("make the root read-only", error))?;
     }
     pivot(&root)?;
@@ -93,17 +94,35 @@ fn join_network(sandbox: &Sandbox, namespace: Option<OwnedFd>) -> Result<(), Fai
     }
 }
 
-/// Mounts the root file system over itself: `pivot_root` wants a mount point,
-/// and attributes of this mount must be nobody else's.
-fn attach_root(sandbox: &Sandbox) -> Result<OwnedFd, Failure> {
-    let failed = |errno: Errno| {
-        Failure::setup(format!("root file system `{}`", sandbox.rootfs.display()), errno)
-    };
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let root = rustix::mount::open_tree(CWD, &sandbox.rootfs, flags).map_err(failed)?;
+const CLONE: OpenTreeFlags =
+    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+
+/// Returns a mount of the root file system of our own, attached nowhere yet.
+fn clone_root(sandbox: &Sandbox) -> Result<OwnedFd, Failure> {
+    rustix::mount::open_tree(CWD, &sandbox.rootfs, CLONE)
+        .map_err(|errno| root_failure(sandbox, errno))
+}
+
+/// Mounts the root file system over itself: `pivot_root` wants a mount point.
+fn attach_root(sandbox: &Sandbox, root: &OwnedFd) -> Result<(), Failure> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(&root, "", CWD, &sandbox.rootfs, flags).map_err(failed)?;
-    Ok(root)
+    rustix::mount::move_mount(root, "", CWD, &sandbox.rootfs, flags)
+        .map_err(|errno| root_failure(sandbox, errno))
+}
+
+fn root_failure(sandbox: &Sandbox, errno: Errno) -> Failure {
+    Failure::setup(format!("root file system `{}`", sandbox.rootfs.display()), errno)
+}
+
+/// Covers the prepared root with a read-only copy of its mounts. The one below
+/// stays writable, for the removal of the stubs; only the init stage's
+/// descriptors lead there.
+fn cover_read_only(root: &OwnedFd) -> std::io::Result<OwnedFd> {
+    let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
+    let cover = rustix::mount::open_tree(root, "", flags)?;
+    sys::set_mount_attributes(cover.as_fd(), Scope::Mount, sys::ATTR_RDONLY)?;
+    mounts::attach(&cover, root)?;
+    Ok(cover)
 }
 
 /// Makes `root` the root directory and lets go of the old one.

@@ -67,11 +67,15 @@ pub(crate) const ALLOWED: &[&str] = &[
     "writev",
 ];
 
-/// Allowed on x86 and x86-64 besides. On 32 bits `arch_prctl` is not.
+/// Allowed on x86-64 besides.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(crate) const ALLOWED_X86_64: &[&str] = &["arch_prctl", "modify_ldt"];
+/// Allowed on 32-bit x86 besides; `arch_prctl` is not.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(crate) const ALLOWED_X86: &[&str] = &["modify_ldt"];
 
 /// Allowed on ARM, 32 and 64 bits, besides.
+#[cfg(any(target_arch = "aarch64", test))]
 pub(crate) const ALLOWED_ARM: &[&str] = &[
     "arm_fadvise64_64",
     "arm_sync_file_range",

@@ -1,17 +1,55 @@
-fn main() {
-    if let Some(code) = lathe_executor::init_main() { std::process::exit(code); }
-    use lathe_executor::*;
-    let rootfs = std::env::args().nth(1).unwrap();
-    let n: u32 = std::env::args().nth(2).unwrap().parse().unwrap();
-    let args: Vec<String> = std::env::args().skip(3).collect();
-    let t = std::time::Instant::now();
-    for _ in 0..n {
-        let mut p = Process::new(args.clone());
-        p.env = vec!["PATH=/bin:/usr/bin".into()];
-        let mut s = Sandbox::new(&rootfs);
-        if std::env::var("NET").is_ok() { s.network = Network::None; }
-        let r = spawn(&s, &p, Stdio::inherit());
-        match r { Ok(r) => { let e = r.wait(&lathe_event::Cancel::new()); if n == 1 { println!("{e:?}"); } } Err(e) => {println!("{e} {e:?}"); std::process::exit(e.exit_code())} }
+//! Runs real processes in real sandboxes: as root, as root of a user namespace
+//! with a range of ids, and as root of a user namespace with a single id.
+//!
+//! libtest cannot do that: the program has to be its own init stage before
+//! anything else runs, and the tests have to start over in each namespace.
+
+mod hostile;
+mod identity;
+mod isolation;
+mod lifetime;
+mod mounts;
+mod probe;
+mod process;
+mod runner;
+mod setup;
+mod sys;
+mod terminal;
+
+use std::process::ExitCode;
+
+use runner::Mode;
+use runner::Test;
+
+fn main() -> ExitCode {
+    if let Some(code) = lathe_executor::init_main() {
+        return ExitCode::from(u8::try_from(code).unwrap());
     }
-    println!("{:?} each", t.elapsed() / n);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--probe", name] => probe::run(name),
+        ["--inside", mode, "--victim", rootfs] => {
+            Mode::from_name(mode).enter();
+            lifetime::victim(rootfs)
+        }
+        ["--inside", mode, ref rest @ ..] => {
+            let mode = Mode::from_name(mode);
+            mode.enter();
+            runner::run(&tests(), mode, rest)
+        }
+        ref rest => runner::run_in_all_modes(rest),
+    }
+}
+
+fn tests() -> Vec<Test> {
+    [
+        process::TESTS,
+        isolation::TESTS,
+        identity::TESTS,
+        mounts::TESTS,
+        hostile::TESTS,
+        lifetime::TESTS,
+        terminal::TESTS,
+    ]
+    .concat()
 }
