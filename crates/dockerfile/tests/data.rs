@@ -80,3 +80,29 @@ fn valid_files_have_their_trees() {
 fn wrong_files_have_their_errors() {
     check_folder("err", Expect::Errors);
 }
+
+/// Every Dockerfile below `folder`.
+fn dockerfiles(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("readable folder") {
+        let path = entry.expect("readable entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            dockerfiles(&path, found);
+        } else if name.starts_with("Dockerfile") && !name.ends_with(".dockerignore") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_project_have_no_errors() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut paths = Vec::new();
+    dockerfiles(&folder, &mut paths);
+    assert!(!paths.is_empty(), "no examples in {}", folder.display());
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("readable example");
+        let diagnostics = parse(&text).diagnostics;
+        assert!(diagnostics.is_empty(), "{}:\n{}", path.display(), rendered(&diagnostics, &text));
+    }
+}

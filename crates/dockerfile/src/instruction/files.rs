@@ -107,7 +107,8 @@ fn paths(statement: &mut Statement<'_>) -> Option<Paths> {
         }
         Some(only) if words.is_empty() => {
             let message = format!("`{}` needs a source and a destination", statement.keyword());
-            let help = format!("to copy it here, write `{} {} .`", statement.keyword(), only.raw);
+            let help =
+                format!("to copy it to the working directory, write `{} .`", statement.source());
             statement.report(Diagnostic::error(only.span, message).help(help));
             None
         }

@@ -53,7 +53,9 @@ fn report_surplus(statement: &mut Statement<'_>, rest: &[Word], span: Span) {
     let message = "`FROM` takes an image, or an image and `AS name`";
     let error = Diagnostic::error(span, message);
     let error = match rest {
-        [comment, ..] if comment.raw.starts_with('#') => error.help("a comment needs its own line"),
+        words if words.iter().any(|word| word.raw.starts_with('#')) => {
+            error.help("a comment needs its own line")
+        }
         [keyword, _, ..] if keyword.raw.eq_ignore_ascii_case("as") => {
             error.help("a stage name is one word")
         }
