@@ -71,6 +71,11 @@ impl Creation {
         Self { owner, umask: read_umask() }
     }
 
+    /// Returns the owner of new files.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Sets owner and mode of an open file or directory that was made in `target` with the mode
     /// `made`, or had been there (`None`).
     ///

@@ -1,0 +1,96 @@
+//! The forms in which a layer travels.
+
+use crate::error::Error;
+use crate::error::Result;
+use lathe_oci::MediaType;
+use std::io;
+use std::io::BufReader;
+use std::io::Read;
+
+/// Compression of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Returns the media type of a layer in this form.
+    pub fn media_type(self) -> MediaType {
+        match self {
+            Self::None => MediaType::OciLayer,
+            Self::Gzip => MediaType::OciLayerGzip,
+            Self::Zstd => MediaType::OciLayerZstd,
+        }
+    }
+
+    /// Returns the form that the media type of a layer states, if it states one.
+    pub fn of_media_type(media_type: &MediaType) -> Option<Self> {
+        let text = media_type.as_str();
+        if text.ends_with("+gzip") || text.ends_with(".gzip") {
+            return Some(Self::Gzip);
+        }
+        if text.ends_with("+zstd") || text.ends_with(".zstd") {
+            return Some(Self::Zstd);
+        }
+        text.ends_with(".tar").then_some(Self::None)
+    }
+
+    /// Returns the form that the first bytes show; four are enough.
+    pub fn of_magic(first: &[u8]) -> Self {
+        match first {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            // A skippable frame may come before the others (estargz-like formats).
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// Returns a short stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Wraps a reader so that it gives the decompressed bytes.
+    pub(crate) fn decoder<'a>(
+        self,
+        reader: impl Read + Send + 'a,
+    ) -> Result<Box<dyn Read + Send + 'a>> {
+        let buffered = BufReader::with_capacity(128 * 1024, reader);
+        Ok(match self {
+            Self::None => Box::new(buffered),
+            // Several members in a row are one stream (pigz, estargz).
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+            Self::Zstd => Box::new(
+                zstd::stream::read::Decoder::with_buffer(buffered)
+                    .map_err(|source| Error::ReadLayer { source })?,
+            ),
+        })
+    }
+}
+
+impl std::fmt::Display for Compression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Reads until `buffer` is full or the input ends; returns how much there is.
+pub(crate) fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,40 @@
+//! File trees to layer archives and back.
+//!
+//! ```text
+//! overlay upper dir ─pack─► tar ─► sha256 = diffID
+//!                            └──► gzip | zstd ─► blob in the store, its sha256 on the way
+//! blob ─► gunzip | unzstd ─► sha256 = diffID
+//!                      └──► tar ─unpack─► directory (whiteouts applied), through rootfs' door
+//! ```
+//!
+//! Formats: OCI image specification, `layer.md`; tar as Go's `archive/tar` writes it, so that
+//! layers are comparable with BuildKit's byte for byte.
+//!
+//! Invariants
+//! - INV-LAYER-1: the bytes of a layer are a function of the tree, the compression and the epoch;
+//!   not of threads, inode numbers, the order of directories on disk or the clock.
+//! - INV-LAYER-2: unpacking changes nothing outside the root, whatever the archive says.
+//! - INV-LAYER-3: an archive costs memory for its names at most; content is streamed.
+//! - INV-LAYER-4: attributes of an overlay file system neither enter a layer nor come out of one.
+//!
+//! Start with `pack.rs` and `unpack.rs`; the tar format is in `tar.rs` and below.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod compression;
+mod decode;
+mod encode;
+mod error;
+mod gzip;
+mod pack;
+mod tar;
+mod unpack;
+mod whiteout;
+
+pub use archive::{ExtractOptions, Extracted, Probe, extract, probe, write_tree};
+pub use compression::Compression;
+pub use error::{Error, Fault, Result};
+pub use pack::{PackRequest, PackedLayer, PackedStream, pack, pack_to};
+pub use unpack::{OverlayAttributes, Owners, SkipReason, Skipped};
+pub use unpack::{UnpackOptions, Unpacked, Whiteouts, unpack};

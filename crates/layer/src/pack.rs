@@ -1,0 +1,306 @@
+//! From the changes that an overlay recorded to a layer.
+//!
+//! The upper directory of an overlay *is* the difference, so nothing is compared. What has to be
+//! translated:
+//!
+//! | overlay | layer |
+//! |---|---|
+//! | character device 0:0 `x` | empty file `.wh.x` |
+//! | directory with `*.overlay.opaque` = `y` | `.wh..wh..opq` in it, if the lower tree has one to hide |
+//! | `*.overlay.*` attributes | left out |
+//! | sockets | left out (tar has none) |
+//!
+//! The kernel marks *every* new directory opaque, to save itself a look-up below; hence the look
+//! at the lower tree. Of `security.*` only capabilities are written: labels are the host's.
+
+use crate::compression::Compression;
+use crate::encode::Encoded;
+use crate::encode::Encoder;
+use crate::error::Error;
+use crate::error::Result;
+use crate::tar::Header;
+use crate::tar::Kind;
+use crate::tar::Writer;
+use crate::whiteout;
+use lathe_oci::Descriptor;
+use lathe_oci::DiffId;
+use lathe_rootfs::Entry;
+use lathe_rootfs::Root;
+use lathe_rootfs::Walk;
+use lathe_store::Store;
+use lathe_tree::Device;
+use lathe_tree::FileKind;
+use lathe_tree::Metadata;
+use lathe_tree::Timestamp;
+use lathe_tree::Xattrs;
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+/// Bytes read from a file at a time.
+const BUFFER: usize = 256 * 1024;
+
+/// What to pack.
+#[derive(Debug)]
+pub struct PackRequest<'a> {
+    /// Upper directory of an overlay, or any tree.
+    pub changes: &'a Root,
+    /// What the overlay's lower directories show together; `None` when there are none.
+    pub lower: Option<&'a Root>,
+    pub compression: Compression,
+    /// Latest modification time to write, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    pub epoch: Option<i64>,
+    /// Threads that compress. Without influence on the bytes.
+    pub threads: usize,
+}
+
+/// Layer that is in the store.
+#[derive(Debug, Clone)]
+pub struct PackedLayer {
+    pub diff_id: DiffId,
+    pub descriptor: Descriptor,
+    /// Bytes of the regular files.
+    pub unpacked_size: u64,
+    /// Bytes of the uncompressed tar.
+    pub tar_size: u64,
+    /// Files of all kinds, whiteouts too; 0 for a layer that changes nothing.
+    pub entries: u64,
+}
+
+/// Layer that was written somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedStream {
+    pub diff_id: DiffId,
+    /// Bytes of the regular files.
+    pub unpacked_size: u64,
+    /// Bytes of the uncompressed tar.
+    pub tar_size: u64,
+    /// Files of all kinds, whiteouts too.
+    pub entries: u64,
+}
+
+/// Packs changes to a blob of the store.
+pub fn pack(request: &PackRequest<'_>, store: &Store) -> Result<PackedLayer> {
+    let (writer, packed) = pack_to(request, store.blob_writer()?)?;
+    let (digest, size) = writer.finish(None)?;
+    let descriptor = Descriptor::new(request.compression.media_type(), digest, size);
+    Ok(PackedLayer {
+        diff_id: packed.diff_id,
+        descriptor,
+        unpacked_size: packed.unpacked_size,
+        tar_size: packed.tar_size,
+        entries: packed.entries,
+    })
+}
+
+/// Packs changes to any output and gives it back.
+pub fn pack_to<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, PackedStream)> {
+    let encoder = Encoder::new(output, request.compression, request.threads)?;
+    let translate = Translate::Overlay { lower: request.lower };
+    let walk = request.changes.walk(Path::new("/"))?;
+    let (encoder, counts) = write_entries(walk, translate, request.epoch, encoder)?;
+    let (output, Encoded { diff_id, size: tar_size }) = encoder.finish()?;
+    let Counts { unpacked_size, entries } = counts;
+    Ok((output, PackedStream { diff_id, unpacked_size, tar_size, entries }))
+}
+
+/// What the marks of overlayfs in a tree mean.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Translate<'a> {
+    /// They become whiteouts.
+    Overlay { lower: Option<&'a Root> },
+    /// There are none: the tree is a whole, not a difference.
+    Nothing,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) unpacked_size: u64,
+    pub(crate) entries: u64,
+}
+
+/// Writes the entries of a walk with the end mark.
+pub(crate) fn write_entries<W: Write>(
+    walk: Walk,
+    translate: Translate<'_>,
+    epoch: Option<i64>,
+    output: W,
+) -> Result<(W, Counts)> {
+    let mut packer = Packer {
+        tar: Writer::new(output),
+        translate,
+        epoch,
+        first_names: HashMap::new(),
+        buffer: vec![0; BUFFER],
+        counts: Counts::default(),
+    };
+    for entry in walk {
+        packer.entry(&entry?)?;
+    }
+    let Packer { tar, counts, .. } = packer;
+    let output = tar.finish().map_err(|source| Error::WriteLayer { source })?;
+    Ok((output, counts))
+}
+
+struct Packer<'a, W> {
+    tar: Writer<W>,
+    translate: Translate<'a>,
+    epoch: Option<i64>,
+    /// First path of each file that has several.
+    first_names: HashMap<(Device, u64), Vec<u8>>,
+    buffer: Vec<u8>,
+    counts: Counts,
+}
+
+impl<W: Write> Packer<'_, W> {
+    fn entry(&mut self, entry: &Entry) -> Result<()> {
+        let metadata = &entry.metadata;
+        if metadata.kind == FileKind::Socket {
+            return Ok(());
+        }
+        let mut xattrs = entry.xattrs()?;
+        let Translate::Overlay { lower } = self.translate else {
+            return self.file(entry, keep_portable(xattrs));
+        };
+        if whiteout::is_whiteout(metadata, &xattrs) {
+            return self.mark(entry, whiteout::PREFIX);
+        }
+        if let Some(attribute) = whiteout::unsupported_attribute(&xattrs) {
+            let (path, attribute) = (entry.path.clone(), attribute.to_owned());
+            return Err(Error::OverlayFeature { path, attribute });
+        }
+        let opaque = metadata.is_dir() && whiteout::is_opaque(&xattrs);
+        xattrs = keep_portable(xattrs);
+        self.file(entry, xattrs)?;
+        if opaque && hides_directory(lower, &entry.path)? {
+            // Right after its directory, so that a reader which removes on sight is right, too.
+            self.empty_file([entry.path.as_os_str().as_bytes(), whiteout::OPAQUE].join(&b'/'))?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, entry: &Entry, prefix: &[u8]) -> Result<()> {
+        let name = [prefix, entry.name().as_bytes()].concat();
+        let path = match entry.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                [parent.as_os_str().as_bytes(), &name].join(&b'/')
+            }
+            _ => name,
+        };
+        self.empty_file(path)
+    }
+
+    /// Writes a whiteout; it has no owner, mode or time, since nothing of it is ever unpacked.
+    fn empty_file(&mut self, path: Vec<u8>) -> Result<()> {
+        self.counts.entries += 1;
+        self.header(&Header {
+            path,
+            kind: Kind::File(FileKind::Regular),
+            link: Vec::new(),
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: Timestamp::default(),
+            device: Device::default(),
+            xattrs: Xattrs::new(),
+        })
+    }
+
+    fn file(&mut self, entry: &Entry, xattrs: Xattrs) -> Result<()> {
+        self.counts.entries += 1;
+        let metadata = &entry.metadata;
+        let mut path = entry.path.as_os_str().as_bytes().to_vec();
+        let mut header = Header {
+            path: Vec::new(),
+            kind: Kind::File(metadata.kind),
+            link: Vec::new(),
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            size: 0,
+            mtime: self.mtime(metadata),
+            device: metadata.device,
+            xattrs,
+        };
+        match metadata.kind {
+            FileKind::Directory => path.push(b'/'),
+            FileKind::Symlink => header.link = entry.read_link()?.into_vec(),
+            FileKind::Regular => header.size = metadata.size,
+            _ => {}
+        }
+        if metadata.links > 1 && !metadata.is_dir() {
+            let identity = (metadata.file_system, metadata.inode);
+            if let Some(first) = self.first_names.get(&identity) {
+                header.kind = Kind::HardLink;
+                header.link.clone_from(first);
+                header.size = 0;
+            } else {
+                self.first_names.insert(identity, path.clone());
+            }
+        }
+        header.path = path;
+        self.header(&header)?;
+        if header.kind == Kind::File(FileKind::Regular) {
+            self.content(entry)?;
+        }
+        Ok(())
+    }
+
+    fn mtime(&self, metadata: &Metadata) -> Timestamp {
+        // Whole seconds, as BuildKit: a fraction would need a PAX header for every file.
+        let seconds = metadata.mtime.seconds;
+        Timestamp::from_seconds(self.epoch.map_or(seconds, |epoch| seconds.min(epoch)))
+    }
+
+    fn header(&mut self, header: &Header) -> Result<()> {
+        self.tar.header(header).map_err(|source| Error::WriteLayer { source })
+    }
+
+    fn content(&mut self, entry: &Entry) -> Result<()> {
+        let size = entry.metadata.size;
+        if size == 0 {
+            return Ok(());
+        }
+        self.counts.unpacked_size += size;
+        let mut file = entry.open()?;
+        let mut rest = size;
+        while rest > 0 {
+            let wanted = usize::try_from(rest).unwrap_or(BUFFER).min(BUFFER);
+            match file.read(&mut self.buffer[..wanted]) {
+                Ok(0) => return Err(Error::Shrunk { path: entry.path.clone() }),
+                Ok(count) => {
+                    let written = self.tar.content(&self.buffer[..count]);
+                    written.map_err(|source| Error::WriteLayer { source })?;
+                    rest -= count as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    return Err(Error::PackEntry { path: entry.path.clone(), source });
+                }
+            }
+        }
+        self.tar.pad(size).map_err(|source| Error::WriteLayer { source })
+    }
+}
+
+/// Returns whether the lower tree has a directory at `path`, itself and not through a link.
+fn hides_directory(lower: Option<&Root>, path: &Path) -> Result<bool> {
+    let Some(lower) = lower else { return Ok(false) };
+    Ok(lower.try_lstat(path)?.is_some_and(|metadata| metadata.is_dir()))
+}
+
+fn keep_portable(mut xattrs: Xattrs) -> Xattrs {
+    xattrs.retain(|name, _| {
+        let of_host = name.starts_with(b"security.") && name != b"security.capability";
+        !of_host && !whiteout::is_overlay_attribute(name)
+    });
+    xattrs
+}
+
+#[cfg(test)]
+mod tests;
