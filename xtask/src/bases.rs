@@ -139,7 +139,6 @@ pub(crate) fn ensure_registry() -> Result<Registry> {
 }
 
 /// Returns whether Docker Hub, the public registry of these tags, can be reached from here.
-#[expect(dead_code, reason = "the demo decides by it between real images and stand-ins")]
 pub(crate) fn public_registry_answers() -> bool {
     let ask = Cmd::new("curl")
         .args(["-s", "-o", "/dev/null", "-m", "8", "-w", "%{http_code}"])

@@ -54,6 +54,21 @@ pub(super) fn write_layout(state: &State, lock: &Lock) -> Result<()> {
     write_atomically(&state.layout().join("oci-layout"), &bytes(&version)?)
 }
 
+/// Removes the blobs of layers and images that were made again since.
+pub(super) fn sweep_layout(state: &State, lock: &Lock) -> Result<()> {
+    let kept = lock.blobs(state)?;
+    let folder = state.layout().join("blobs/sha256");
+    let entries = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("list {}", folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !kept.contains(&format!("sha256:{name}")) {
+            crate::sh::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns the digests of an image's documents: its index, manifests and configurations.
 pub(super) fn documents(state: &State, index: &str) -> Result<Vec<String>> {
     let mut digests = vec![index.to_owned()];

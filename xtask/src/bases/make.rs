@@ -50,6 +50,7 @@ pub(super) fn inside(state: &State) -> Result<()> {
         }
     }
     image::write_layout(state, &guard(&lock))?;
+    image::sweep_layout(state, &guard(&lock))?;
     drop(shop);
     remove_tree(&state.work())
 }

@@ -98,8 +98,10 @@ impl<'a> Shop<'a> {
                 read.insert(suite);
             }
         }
+        // With an epoch in the environment Python would compile modules to the slower form that is checked
+        // by content; the times of packaged sources are fixed anyway.
         let script = format!(
-            "apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io {}",
+            "unset SOURCE_DATE_EPOCH; apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io {}",
             packages.join(" ")
         );
         root.chroot(&script).run()
@@ -285,6 +287,8 @@ impl Root {
     fn chroot(&self, script: &str) -> Cmd {
         Cmd::new("env")
             .args(["-i", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"])
+            // Python writes the constants of compiled modules in the order of their hashes.
+            .arg("PYTHONHASHSEED=0")
             .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .arg(format!("SOURCE_DATE_EPOCH={EPOCH}"))
             .arg("chroot")

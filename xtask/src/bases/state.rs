@@ -33,14 +33,15 @@ pub(super) struct State {
 impl State {
     /// Returns the folder that this user writes to; it need not exist yet.
     pub(super) fn of_this_user() -> Result<Self> {
-        if let Some(root) = env::var_os("LATHE_BASES") {
+        if let Some(root) = env::var_os("LATHE_BASES").filter(|root| !root.is_empty()) {
             let root = std::path::absolute(root).context("make $LATHE_BASES absolute")?;
             return Ok(Self { root });
         }
         if sh::is_root() {
             return Ok(Self { root: SHARED.into() });
         }
-        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache =
+            env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty()).map(PathBuf::from);
         let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
         let cache = cache.context("neither $LATHE_BASES nor $HOME tells where to keep images")?;
         Ok(Self { root: cache.join("lathe-bases") })
@@ -188,13 +189,19 @@ impl Lock {
         record.revision == layer.revision && below.is_some_and(|b| b.into_iter().eq(&record.below))
     }
 
-    /// Reads every blob again and returns how many there are, or the first that is not what its name says.
-    pub(super) fn verify(&self, state: &State) -> Result<usize> {
+    /// Returns the digests of all layers and documents.
+    pub(super) fn blobs(&self, state: &State) -> Result<BTreeSet<String>> {
         let mut blobs: BTreeSet<String> =
             self.layers.values().map(|layer| layer.digest.clone()).collect();
         for digest in self.images.values() {
             blobs.extend(super::image::documents(state, digest)?);
         }
+        Ok(blobs)
+    }
+
+    /// Reads every blob again and returns how many there are, or the first that is not what its name says.
+    pub(super) fn verify(&self, state: &State) -> Result<usize> {
+        let blobs = self.blobs(state)?;
         for digest in &blobs {
             let path = state.blob(digest);
             let found = digest_of_file(&path)?;

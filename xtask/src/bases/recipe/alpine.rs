@@ -50,9 +50,11 @@ sed -i 's/^root:[^:]*:/root:*:/' /etc/shadow
 rm -rf /boot /lost+found /lib/modules /home/quicksand /swapfile /etc/runlevels /etc/init.d \\
     /etc/conf.d /etc/rc.conf /etc/resolv.conf.quicksand /etc/sudoers* /etc/sudo* \\
     /etc/dhcpcd* /etc/mkinitfs /etc/network /etc/hostname /etc/local.d /var/cache/apk/* \\
-    /var/lib/dhcpcd /root/.ash_history /root/.ssh /etc/acpi
+    /var/lib/dhcpcd /root/.ash_history /root/.ssh /etc/acpi /.dockerenv /etc/motd \\
+    /etc/logrotate.d/acpid /etc/modprobe.d /etc/modules /usr/local/bin/quicksand*
 : > /etc/fstab
 printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost\\n' > /etc/hosts
+chmod 644 /etc/hosts
 ";
 
 /// Debian's C library, with those libraries that every borrowed program needs.
