@@ -1,0 +1,40 @@
+//! Snapshots: trees made of layers of changes, that can be looked at, changed and kept.
+//!
+//! A snapshot is a directory of changes on a parent. What a process sees is an overlay mount of
+//! the whole chain in this process's private mount namespace; what is kept is only the directory
+//! that the changes went to. Preparing and committing therefore cost a few system calls, whatever
+//! the size of the image.
+//!
+//! ```text
+//! prepare(parent) -> ActiveSnapshot -> mount() -> Mounted (a directory; dropped: unmounted)
+//!                          |--> commit() -> SnapshotId      (never changes again)
+//!                          |--> persist() -> SnapshotId     (a container's writable layer)
+//! view(id) -> Mounted (read-only)
+//! ```
+//!
+//! On disk (`snapshots/<id>/` of the store): `fs/` has the changes in overlay's form (whiteouts are
+//! 0:0 character devices, replaced directories have the attribute `overlay.opaque`), whichever
+//! driver made them; `work/` is overlay's scratch directory and goes with the commit.
+//!
+//! Read first: [`Snapshots`], `driver.rs`.
+//!
+//! # Invariants
+//! - INV-SNAPSHOT-1: a committed snapshot's `fs/` is never written to again.
+//! - INV-SNAPSHOT-2: an [`ActiveSnapshot`] has one owner; dropping it removes it.
+//! - INV-SNAPSHOT-3: a view cannot be written to through its mount.
+//! - INV-SNAPSHOT-4: mounts are private to the process and end with it.
+
+mod active;
+mod driver;
+mod error;
+mod mounted;
+mod native;
+mod overlay;
+mod snapshots;
+
+pub use active::ActiveSnapshot;
+pub use driver::Driver;
+pub use error::Error;
+pub use error::Result;
+pub use mounted::Mounted;
+pub use snapshots::Snapshots;

@@ -1,0 +1,243 @@
+//! The snapshots of a store, as one process sees them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use lathe_store::SnapshotId;
+use lathe_store::Store;
+use lathe_store::Usage;
+
+use crate::active::ActiveSnapshot;
+use crate::driver::Driver;
+use crate::driver::End;
+use crate::driver::Layers;
+use crate::driver::Shown;
+use crate::driver::Snapshotter;
+use crate::driver::Upper;
+use crate::error::Error;
+use crate::error::Result;
+use crate::mounted::Mounted;
+use crate::mounted::ShownTree;
+use crate::native::Native;
+use crate::overlay::Marks;
+use crate::overlay::Overlay;
+use crate::overlay::unavailable;
+
+/// How many layers overlay stacks (`OVL_MAX_STACK` in the kernel).
+const STACK_LIMIT: usize = 500;
+
+/// The snapshots of a store; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    marks: Marks,
+    native: Native,
+    overlay: OnceLock<Overlay>,
+    chosen: OnceLock<Driver>,
+    /// For names of mount points.
+    next: AtomicU64,
+    /// Views that are mounted, so that a snapshot is mounted once however many steps read it.
+    views: Mutex<HashMap<SnapshotId, Weak<ShownTree>>>,
+}
+
+impl Snapshots {
+    /// Looks at the snapshots of a store. `userxattr` is what entering the namespaces gave
+    /// (`lathe_userns::Entered::userxattr`). Touches nothing yet.
+    pub fn new(store: &Store, userxattr: bool) -> Self {
+        let marks = if userxattr { Marks::User } else { Marks::Trusted };
+        Self {
+            inner: Arc::new(Inner {
+                store: store.clone(),
+                marks,
+                native: Native { marks },
+                overlay: OnceLock::new(),
+                chosen: OnceLock::new(),
+                next: AtomicU64::new(0),
+                views: Mutex::default(),
+            }),
+        }
+    }
+
+    /// As [`Snapshots::new`], with a driver that is not to be found out.
+    pub fn with_driver(store: &Store, userxattr: bool, driver: Driver) -> Self {
+        let snapshots = Self::new(store, userxattr);
+        snapshots.inner.chosen.get_or_init(|| driver);
+        snapshots
+    }
+
+    /// Returns the driver, once a mount has shown which it is.
+    pub fn driver(&self) -> Option<&Driver> {
+        self.inner.chosen.get()
+    }
+
+    /// Makes a snapshot to be changed, on a parent or on nothing.
+    pub fn prepare(&self, parent: Option<SnapshotId>) -> Result<ActiveSnapshot> {
+        let lower = parent.map(|parent| self.chain(parent)).transpose()?.unwrap_or_default();
+        let new = self.inner.store.new_snapshot()?;
+        let upper = upper_of(new.directory());
+        make_top(&upper.changes, lower.first().map(PathBuf::as_path))?;
+        make_private(&upper.work)?;
+        let layers = Layers { lower, upper: Some(upper) };
+        Ok(ActiveSnapshot::new(self.clone(), new, parent, layers))
+    }
+
+    /// Shows a committed snapshot, read-only.
+    pub fn view(&self, id: SnapshotId) -> Result<Mounted> {
+        let mut views = self.inner.views.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = views.get(&id).and_then(Weak::upgrade) {
+            return Ok(Mounted { shown });
+        }
+        let layers = Layers { lower: self.chain(id)?, upper: None };
+        let mounted = self.show(&layers)?.0;
+        views.insert(id, Arc::downgrade(&mounted.shown));
+        Ok(mounted)
+    }
+
+    /// Shows a container's writable layer on what it lies on. One process at a time may do so.
+    pub fn mount_writable(&self, id: SnapshotId) -> Result<Mounted> {
+        let mut lower = self.chain(id)?;
+        lower.remove(0);
+        let upper = upper_of(&self.inner.store.snapshot_path(id));
+        if !upper.work.exists() {
+            make_private(&upper.work)?;
+        }
+        Ok(self.show(&Layers { lower, upper: Some(upper) })?.0)
+    }
+
+    /// Returns the directories of changes of a snapshot and all that it lies on, the top first.
+    pub fn chain(&self, id: SnapshotId) -> Result<Vec<PathBuf>> {
+        let chain = self.inner.store.snapshot_chain(id)?;
+        if chain.len() > STACK_LIMIT {
+            return Err(Error::TooDeep { id, depth: chain.len() - 1, limit: STACK_LIMIT });
+        }
+        Ok(chain.into_iter().map(|id| self.changes(id)).collect())
+    }
+
+    /// Returns the directory of a snapshot's own changes, in overlay's form. Not to be written to.
+    pub fn changes(&self, id: SnapshotId) -> PathBuf {
+        changes_of(&self.inner.store.snapshot_path(id))
+    }
+
+    /// Returns what a snapshot's own changes take; measured at the first call.
+    pub fn usage(&self, id: SnapshotId) -> Result<Usage> {
+        Ok(self.inner.store.snapshot_usage(id)?)
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Shows layers with the driver that works here.
+    pub(crate) fn show(&self, layers: &Layers) -> Result<(Mounted, Shown)> {
+        let guard = self.inner.store.share()?;
+        let shown = match &layers.upper {
+            Some(upper) if layers.lower.is_empty() => {
+                Shown { path: upper.changes.clone(), end: End::Leave, before: None }
+            }
+            _ => self.show_with_driver(layers)?,
+        };
+        Ok((Mounted::new(&shown, guard), shown))
+    }
+
+    fn show_with_driver(&self, layers: &Layers) -> Result<Shown> {
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        let point = self.inner.store.run_directory()?.join(number.to_string());
+        match self.inner.chosen.get() {
+            Some(Driver::Native(_)) => return self.inner.native.show(layers, &point),
+            Some(Driver::Overlay) => return self.overlay()?.show(layers, &point),
+            None => {}
+        }
+        match self.overlay()?.show(layers, &point) {
+            Err(error) if unavailable(&error) => {
+                let reason = error_text(&error);
+                self.inner.chosen.get_or_init(|| Driver::Native(reason));
+                self.inner.native.show(layers, &point)
+            }
+            Err(error) => Err(error),
+            Ok(shown) => {
+                self.inner.chosen.get_or_init(|| Driver::Overlay);
+                Ok(shown)
+            }
+        }
+    }
+
+    fn overlay(&self) -> Result<&Overlay> {
+        if let Some(overlay) = self.inner.overlay.get() {
+            return Ok(overlay);
+        }
+        let empty = self.inner.store.run_directory()?.join("empty");
+        // Another thread may be here as well, and make the same directory.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&empty)
+            .map_err(|source| Error::io("create", &empty, source))?;
+        let snapshots = self.inner.store.directory().join("snapshots");
+        Ok(self.inner.overlay.get_or_init(|| Overlay { marks: self.inner.marks, snapshots, empty }))
+    }
+
+    /// Puts the changes of an active snapshot into their directory.
+    pub(crate) fn collect(&self, upper: &Upper, before: &crate::native::Before) -> Result<()> {
+        self.inner.native.collect(upper, Some(before))
+    }
+}
+
+fn changes_of(directory: &Path) -> PathBuf {
+    directory.join("fs")
+}
+
+fn upper_of(directory: &Path) -> Upper {
+    Upper { changes: changes_of(directory), work: directory.join("work") }
+}
+
+/// Makes the top directory of changes, which overlay shows as the root of the tree: so it has the
+/// owner and mode of the one below.
+fn make_top(path: &Path, below: Option<&Path>) -> Result<()> {
+    let failed = |source| Error::io("create", path, source);
+    fs::create_dir(path).map_err(failed)?;
+    let (mut mode, mut owner) = (0o755, (0, 0));
+    if let Some(below) = below {
+        let metadata = fs::metadata(below).map_err(|source| Error::io("stat", below, source))?;
+        mode = metadata.mode() & 0o7777;
+        owner = (metadata.uid(), metadata.gid());
+    }
+    let made = fs::metadata(path).map_err(failed)?;
+    if (made.uid(), made.gid()) != owner {
+        std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1)).map_err(failed)?;
+    }
+    if made.mode() & 0o7777 != mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn make_private(path: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().mode(0o700).create(path);
+    made.map_err(|source| Error::io("create", path, source))
+}
+
+fn error_text(error: &Error) -> String {
+    match error {
+        Error::Mount { message: Some(message), source, .. } => format!("{source}: {message}"),
+        Error::Mount { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
+}
