@@ -19,6 +19,7 @@ use lathe_tree::FileDigest;
 use lathe_tree::FileKind;
 use lathe_tree::FileVersion;
 use lathe_tree::Metadata;
+use lathe_tree::Owner;
 use lathe_tree::TreeDigest;
 use lathe_tree::TreeDigester;
 use std::ffi::OsStr;
@@ -56,12 +57,30 @@ impl FileDigests for NoMemo {
     fn put(&mut self, _version: &FileVersion, _digest: &FileDigest) {}
 }
 
+/// What counts of a tree.
+#[derive(Clone, Copy, Default)]
+pub struct DigestOptions<'a> {
+    /// What below a directory counts; everything when `None`.
+    pub filter: Option<Filter<'a>>,
+    /// Owner in the place of each file's own: that of a build context is the user's matter.
+    pub owner: Option<Owner>,
+}
+
+impl std::fmt::Debug for DigestOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DigestOptions")
+            .field("filter", &self.filter.is_some())
+            .field("owner", &self.owner)
+            .finish()
+    }
+}
+
 /// Returns the content digest of what `path` leads to: of a file alone, of a directory with all
-/// below it that `filter` keeps.
+/// below it that counts.
 pub fn content_digest(
     root: &Root,
     path: &Path,
-    filter: Option<Filter<'_>>,
+    options: DigestOptions<'_>,
     memo: &mut dyn FileDigests,
 ) -> Result<TreeDigest> {
     let real = root.real_path(path)?;
@@ -72,9 +91,9 @@ pub fn content_digest(
         _ => None,
     };
     let mut tree = TreeDigester::default();
-    tree.add(b"", &entry_digest(&dir, &name, &metadata, content.as_ref())?);
+    tree.add(b"", &entry_digest(&dir, &name, &metadata, content.as_ref(), options.owner)?);
     if metadata.is_dir() {
-        for entry in hash_below(root, &real, filter, memo)? {
+        for entry in hash_below(root, &real, options, memo)? {
             tree.add(entry.path.as_os_str().as_bytes(), &entry.digest);
         }
     }
@@ -112,11 +131,12 @@ fn known_or_read(
 fn hash_below(
     root: &Root,
     real: &Path,
-    filter: Option<Filter<'_>>,
+    options: DigestOptions<'_>,
     memo: &mut dyn FileDigests,
 ) -> Result<Vec<Hashed>> {
     let (queue, received) = mpsc::sync_channel::<(usize, Entry)>(QUEUE);
     let received = Mutex::new(received);
+    let owner = options.owner;
     let work = || -> Result<Vec<Done>> {
         let mut buffer = vec![0; BUFFER];
         let mut done = Ok(Vec::new());
@@ -126,7 +146,7 @@ fn hash_below(
             // After an error the rest is taken and dropped, so that the walk is not left waiting
             // at a full channel.
             let Ok(list) = &mut done else { continue };
-            match hash_file(place, entry, &mut buffer) {
+            match hash_file(place, entry, &mut buffer, owner) {
                 Ok(file) => list.push(file),
                 Err(error) => done = Err(error),
             }
@@ -134,7 +154,7 @@ fn hash_below(
     };
     let (mut places, done) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..lathe_stdx::threads()).map(|_| scope.spawn(work)).collect();
-        let places = feed(root, real, filter, memo, &queue);
+        let places = feed(root, real, options, memo, &queue);
         drop(queue);
         let done: Vec<Result<Vec<Done>>> = workers
             .into_iter()
@@ -157,7 +177,7 @@ fn hash_below(
 fn feed(
     root: &Root,
     real: &Path,
-    filter: Option<Filter<'_>>,
+    options: DigestOptions<'_>,
     memo: &mut dyn FileDigests,
     queue: &mpsc::SyncSender<(usize, Entry)>,
 ) -> Result<Vec<Option<Hashed>>> {
@@ -169,7 +189,7 @@ fn feed(
         let entry = entry?;
         undecided.retain(|dir| entry.path.starts_with(&dir.path));
         let choose = |filter: Filter<'_>| filter(&entry.path, entry.metadata.kind);
-        match filter.map_or(Selection::Keep, choose) {
+        match options.filter.map_or(Selection::Keep, choose) {
             Selection::Skip => {
                 walk.skip_directory();
                 continue;
@@ -183,7 +203,7 @@ fn feed(
             Selection::Keep => {}
         }
         for dir in undecided.drain(..) {
-            places.push(Some(hash_entry(dir, None)?));
+            places.push(Some(hash_entry(dir, None, options.owner)?));
         }
         let known = match entry.metadata.kind {
             FileKind::Regular => memo.get(&entry.metadata.version()),
@@ -196,20 +216,20 @@ fn feed(
                 break;
             }
         } else {
-            places.push(Some(hash_entry(entry, known.as_ref())?));
+            places.push(Some(hash_entry(entry, known.as_ref(), options.owner)?));
         }
     }
     Ok(places)
 }
 
-fn hash_file(place: usize, entry: Entry, buffer: &mut [u8]) -> Result<Done> {
+fn hash_file(place: usize, entry: Entry, buffer: &mut [u8], owner: Option<Owner>) -> Result<Done> {
     let content = read_digest(&entry.parent, entry.name(), buffer)?;
     let version = entry.metadata.version();
-    Ok(Done { place, hashed: hash_entry(entry, Some(&content))?, version, content })
+    Ok(Done { place, hashed: hash_entry(entry, Some(&content), owner)?, version, content })
 }
 
-fn hash_entry(entry: Entry, content: Option<&FileDigest>) -> Result<Hashed> {
-    let digest = entry_digest(&entry.parent, entry.name(), &entry.metadata, content)?;
+fn hash_entry(entry: Entry, content: Option<&FileDigest>, owner: Option<Owner>) -> Result<Hashed> {
+    let digest = entry_digest(&entry.parent, entry.name(), &entry.metadata, content, owner)?;
     Ok(Hashed { path: entry.path, digest })
 }
 
@@ -218,13 +238,19 @@ fn entry_digest(
     name: &OsStr,
     metadata: &Metadata,
     content: Option<&FileDigest>,
+    owner: Option<Owner>,
 ) -> Result<EntryDigest> {
+    let mut metadata = metadata.clone();
+    if let Some(Owner { uid, gid }) = owner {
+        (metadata.uid, metadata.gid) = (uid, gid);
+    }
     let target = match metadata.kind {
         FileKind::Symlink => dir.read_link(name)?,
         _ => OsString::new(),
     };
     let xattrs = dir.xattrs(name)?;
-    let header = EntryHeader { metadata, link_target: target.as_bytes(), xattrs: &xattrs };
+    let header =
+        EntryHeader { metadata: &metadata, link_target: target.as_bytes(), xattrs: &xattrs };
     Ok(header.digest(content))
 }
 

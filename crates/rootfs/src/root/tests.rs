@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::walk::Selection;
-use crate::{NoMemo, content_digest};
+use crate::{DigestOptions, NoMemo, content_digest};
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -267,7 +267,9 @@ fn deep_trees_can_be_removed() {
 }
 
 fn digest(root: &Root, at: &str) -> String {
-    content_digest(root, path(at), None, &mut NoMemo).expect("digest").to_string()
+    content_digest(root, path(at), DigestOptions::default(), &mut NoMemo)
+        .expect("digest")
+        .to_string()
 }
 
 #[test]
@@ -292,7 +294,9 @@ fn content_digests_see_content_and_not_times() {
     assert_eq!(before, digest(&scene.root, "three"), "the start is followed");
     assert_ne!(digest(&scene.root, "one/dir/1"), digest(&scene.root, "one/dir/2"));
     assert_eq!(digest(&scene.root, "one/link"), digest(&scene.root, "one/dir/1"));
-    assert!(content_digest(&scene.root, path("none"), None, &mut NoMemo).is_err());
+    assert!(
+        content_digest(&scene.root, path("none"), DigestOptions::default(), &mut NoMemo).is_err()
+    );
 }
 
 #[test]
@@ -309,7 +313,12 @@ fn content_digests_are_of_what_the_filter_keeps() {
         Some("empty" | "dir" | "empty/x") => Selection::Descend,
         _ => Selection::Keep,
     };
-    let filtered = content_digest(&scene.root, path("one"), Some(&filter), &mut NoMemo);
+    let filtered = content_digest(
+        &scene.root,
+        path("one"),
+        DigestOptions { filter: Some(&filter), owner: None },
+        &mut NoMemo,
+    );
     assert_eq!(filtered.expect("digest").to_string(), digest(&scene.root, "two"));
 }
 
@@ -334,7 +343,9 @@ fn a_memo_saves_reading() {
         fs::write(scene.inside(name), name).expect("written");
     }
     let mut memo = Memo::default();
-    let mut ask = || content_digest(&scene.root, path("/"), None, &mut memo).expect("digest");
+    let mut ask = || {
+        content_digest(&scene.root, path("/"), DigestOptions::default(), &mut memo).expect("digest")
+    };
     let first = ask();
     assert_eq!(first, ask());
     assert_eq!((memo.0.len(), memo.1), (2, 2));
@@ -355,5 +366,5 @@ fn unreadable_files_are_errors_and_do_not_hang_the_walk() {
         let none = std::os::unix::fs::PermissionsExt::from_mode(0o0);
         fs::set_permissions(file, none).expect("set");
     }
-    assert!(content_digest(&scene.root, path("/"), None, &mut NoMemo).is_err());
+    assert!(content_digest(&scene.root, path("/"), DigestOptions::default(), &mut NoMemo).is_err());
 }
