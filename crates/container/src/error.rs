@@ -26,7 +26,7 @@ pub enum Error {
         "conflict: the container name \"/{name}\" is already in use by container \"{owner}\"; \
          remove (or rename) that container to be able to reuse that name"
     )]
-    NameInUse { name: String, owner: ContainerId },
+    NameInUse { name: String, owner: String },
     /// The name has characters that names cannot have.
     #[error(
         "invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two characters \
@@ -63,9 +63,9 @@ pub enum Error {
     /// The program could not start the process that owns the container.
     #[error("start the container's shim `{}`", path.display())]
     Shim { path: PathBuf, source: io::Error },
-    /// A record on disk is not what this version writes.
-    #[error("read container record `{}`", path.display())]
-    Record { path: PathBuf, source: serde_json::Error },
+    /// A record is not what this version writes.
+    #[error("read the record of container {container}")]
+    Record { container: String, source: serde_json::Error },
     /// A message on a container's socket is not one of ours.
     #[error("unreadable message on the container's socket")]
     Message(#[source] serde_json::Error),

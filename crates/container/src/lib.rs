@@ -6,7 +6,7 @@
 //! the container's directory. The program must call [`shim_main`] first thing in `main`.
 //!
 //! ```text
-//! lathe run ──create──► containers/<id>/{config,state}.json
+//! lathe run ──create──► row in the index, containers/<id>/state.json
 //!     │ start                                      ▲ writes
 //!     └────► lathe-shim ──lathe_executor::spawn──► process 1
 //!               ▲  shim.sock: attach, wait, kill, exec
@@ -23,20 +23,44 @@
 //! - INV-CONTAINER-3: when the shim dies, however it dies, the container's processes, its
 //!   network helper and its mounts go with it.
 //! - INV-CONTAINER-4: a published port is bound before `start` returns.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod console;
 mod containers;
 mod error;
+mod files;
+mod follow;
+mod log;
+mod name;
+mod net;
+pub mod parse;
+mod protocol;
 mod record;
+mod run;
+mod shim;
+mod signal;
 mod spec;
+#[expect(unsafe_code, reason = "real-time signals have no safe constructor")]
+mod sys;
+mod time;
+mod volume;
 
 pub use containers::{
-    AnonymousVolumes, ContainerView, Detach, ExecSpec, Force, STOP_TIMEOUT, StopOptions,
+    AnonymousVolumes, ContainerView, Containers, Force, STOP_TIMEOUT, StopOptions,
 };
 pub use error::{Error, Result};
+pub use follow::Follow;
+pub use log::{LogLine, LogStream};
+pub use net::{SharedNetwork, Unavailable, build_network};
 pub use record::{AnonymousVolume, ContainerId, ContainerRecord, ContainerState, Status};
+pub use run::{Detach, ExecSpec, Started, Streams};
+pub use shim::shim_main;
+pub use signal::parse_signal;
 pub use spec::{
     Access, BoundPort, ContainerSpec, ExposedPort, ExtraHost, HostAddress, ImageSpec, Init,
     NetworkMode, NetworkSpec, PortMapping, ProcessSpec, Protocol, PublishAll, Removal, StdinMode,
     Terminal, VolumeSource, VolumeSpec,
 };
+
+/// `argv[0]` of a shim and of a guard; `main` recognizes them by it.
+pub(crate) const SHIM_NAME: &str = "lathe-shim";

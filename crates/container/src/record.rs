@@ -1,10 +1,9 @@
-//! Records of a container on disk: `config.json`, written once, and `state.json`, replaced as a
-//! whole at each change.
+//! Records of a container: what it is, in its row of the store's index, written once; and what
+//! became of it, in `state.json`, replaced as a whole at each change.
 //!
-//! `<store>/containers/<id>/`: `config.json`, `state.json`, `lock` (flock held by the shim for
-//! as long as it lives), `shim.sock`, `container.log`, `fs` and `work` (the writable layer),
-//! `rootfs` (mount point). `<store>/containers/.names/<name>`: a symlink whose text is the id;
-//! making it is the atomic step that claims a name.
+//! `<store>/containers/<id>/`: `state.json`, `lock` (flock held by the shim for as long as it
+//! lives), `shim.sock`, `container.log`. The writable layer is a snapshot
+//! of the store.
 
 use std::fmt;
 use std::fs;
@@ -13,9 +12,9 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use lathe_store::SnapshotId;
 use serde::Deserialize;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::Result;
@@ -69,7 +68,7 @@ pub(crate) fn random_bytes(bytes: &mut [u8]) -> Result<()> {
         .map_err(Error::io("read", path))
 }
 
-/// `config.json`: what was asked for, under which identity.
+/// What a container is: what was asked for, under which identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerRecord {
     pub(crate) version: u32,
@@ -78,6 +77,8 @@ pub struct ContainerRecord {
     /// Nanoseconds since the Unix epoch.
     pub created: i64,
     pub spec: ContainerSpec,
+    /// Its writable layer.
+    pub layer: SnapshotId,
     /// Volumes of the store that were made for this container alone.
     pub anonymous_volumes: Vec<AnonymousVolume>,
 }
@@ -167,19 +168,29 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Reads a record.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Record { path: path.to_owned(), source })
+/// File name of the state in a container's directory.
+pub(crate) const STATE: &str = "state.json";
+
+/// Reads the state in a container's directory; `None` when there is none.
+pub(crate) fn read_state(folder: &Path) -> Result<Option<ContainerState>> {
+    let path = folder.join(STATE);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", &path)(error)),
+    };
+    let container = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Record { container, source })
 }
 
-/// Replaces a record: a reader sees the old one or the new one, whatever happens.
-pub(crate) fn write<T: Serialize>(path: &Path, record: &T) -> Result<()> {
-    let text = serde_json::to_vec(record)
-        .map_err(|source| Error::Record { path: path.to_owned(), source })?;
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+/// Replaces the state: a reader sees the old one or the new one, whatever happens.
+pub(crate) fn write_state(folder: &Path, state: &ContainerState) -> Result<()> {
+    let path = folder.join(STATE);
+    // The state has no maps, whose keys alone could be refused.
+    let text = serde_json::to_vec(state).expect("a state is always valid JSON");
+    let temporary = folder.join(format!("{STATE}.{}", std::process::id()));
     fs::write(&temporary, text).map_err(Error::io("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(Error::io("replace", path))
+    fs::rename(&temporary, &path).map_err(Error::io("replace", &path))
 }
 
 #[cfg(test)]
@@ -205,9 +216,9 @@ mod tests {
     #[test]
     fn a_state_survives_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.json");
+        assert_eq!(read_state(folder.path()).unwrap(), None);
         let state = ContainerState::created().exited(137, 5);
-        write(&path, &state).unwrap();
-        assert_eq!(read::<ContainerState>(&path).unwrap(), state);
+        write_state(folder.path(), &state).unwrap();
+        assert_eq!(read_state(folder.path()).unwrap(), Some(state));
     }
 }

@@ -1,12 +1,13 @@
 //! What a user asks of a container: plain values, filled from an image's config and flags.
 //!
-//! They are also the format of `config.json` in a container's directory (hence `Serialize`), so
-//! that `start` runs again what `create` was told.
+//! They are also part of a container's row in the store (hence `Serialize`), so that `start` runs
+//! again what `create` was told.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use lathe_store::SnapshotId;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -47,8 +48,8 @@ pub struct ImageSpec {
     pub name: String,
     /// Digest of the image's config.
     pub id: String,
-    /// The image's top snapshot in its text form; `None` for an image without layers.
-    pub snapshot: Option<String>,
+    /// The image's top snapshot; `None` for an image without layers.
+    pub snapshot: Option<SnapshotId>,
 }
 
 /// The process of a container.

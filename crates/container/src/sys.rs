@@ -1,0 +1,22 @@
+//! The one thing here that safe wrappers do not offer.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::process::Signal;
+
+/// Sends a signal by its number (1 to 64) to the process behind a pidfd. A process that has ended
+/// is no error.
+pub(crate) fn send_signal(process: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    if !(1..=64).contains(&number) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: the signal is only handed to the kernel, which accepts 1 to 64 and delivers it to
+    // another process; this process' own handlers are not concerned. rustix' safe constructor
+    // has no real-time signals, which STOPSIGNAL may name (`SIGRTMIN+3`).
+    let signal = unsafe { Signal::from_raw_unchecked(number) };
+    match rustix::process::pidfd_send_signal(process, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
