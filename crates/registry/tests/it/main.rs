@@ -1,0 +1,8 @@
+//! The client against registries: a fake one that fails on demand, and Debian's.
+
+mod common;
+mod debian;
+mod login;
+mod pull;
+mod push;
+mod tls;

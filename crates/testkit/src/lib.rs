@@ -1,0 +1,8 @@
+//! Parts that tests are made of. For development only: no product code depends on it.
+//!
+//! # Invariants
+//! - `INV-TESTKIT-LOCAL`: nothing here talks to another machine.
+#![forbid(unsafe_code)]
+
+pub mod debian_registry;
+pub mod registry;
