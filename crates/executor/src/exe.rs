@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -28,14 +29,12 @@ const SELF: &str = "/proc/self/exe";
 /// Returns the path to start the init stage from; valid in a child until exec.
 pub(crate) fn path() -> io::Result<PathBuf> {
     static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
-    let program = match PROGRAM.get() {
-        Some(program) => program,
-        None => {
-            let opened = mounted().or_else(|_| copied())?;
-            PROGRAM.get_or_init(|| opened)
-        }
+    let program = if let Some(program) = PROGRAM.get() {
+        program
+    } else {
+        let opened = mounted().or_else(|_| copied())?;
+        PROGRAM.get_or_init(|| opened)
     };
-    use std::os::fd::AsRawFd as _;
     Ok(PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd())))
 }
 
@@ -66,6 +65,5 @@ fn copied() -> io::Result<OwnedFd> {
     rustix::fs::fcntl_add_seals(&copy, seals)?;
     // A memfd that is open for writing cannot be executed: go on with a
     // read-only descriptor of it.
-    use std::os::fd::AsRawFd as _;
     Ok(File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()))?.into())
 }

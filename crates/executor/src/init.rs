@@ -40,7 +40,6 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::Exit;
 use crate::Lifetime;
 use crate::Network;
-use create::Files;
 use crate::channel::Channel;
 use crate::spawn::INIT_NAME;
 use crate::sys;
@@ -54,6 +53,7 @@ use crate::wire::Note;
 use crate::wire::Report;
 use crate::wire::Stub;
 use crate::wire::Task;
+use create::Files;
 
 /// Exit code of a stage or process that could not do its work; nobody but a
 /// debugger sees it.
@@ -93,7 +93,7 @@ fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
         Err(failure) => Err((caller, failure)),
         Ok((Fork::Child, channel)) => {
             drop(caller);
-            become_process(job, contents, fds, &channel);
+            become_process(&job, contents, fds, &channel);
             Ok(())
         }
         Ok((Fork::Parent { pid, pidfd }, channel)) => {
@@ -104,7 +104,8 @@ fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
             // The streams are the container's alone: whoever reads its output
             // must see the end when the container ends.
             drop((job, contents, fds));
-            supervise(caller, &channel, &Container { pid, pidfd, lifetime })
+            supervise(&caller, &channel, &Container { pid, pidfd, lifetime })
+                .map_err(|failure| (caller, failure))
         }
     }
 }
@@ -113,6 +114,8 @@ fn receive_job(caller: &Channel) -> Result<(Job<'static>, Contents, Vec<OwnedFd>
     let failed = |error| Failure::setup("receive the job", error);
     // Whatever the caller's own parent left open is not for the container.
     sys::close_on_exec_from(3).map_err(failed)?;
+    // Otherwise it would be called by the number of a descriptor.
+    let _cosmetic = rustix::thread::set_name(c"lathe-init");
     let received = caller.receive::<Envelope>().map_err(failed)?;
     let (envelope, mut fds) =
         received.ok_or_else(|| failed(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))?;
@@ -125,8 +128,7 @@ fn receive_job(caller: &Channel) -> Result<(Job<'static>, Contents, Vec<OwnedFd>
 fn fork(job: &Job<'_>, fds: &[OwnedFd]) -> Result<(Fork, Channel), Failure> {
     let flags = match &job.task {
         Task::Create { sandbox, .. } => {
-            let network =
-                if sandbox.network == Network::None { libc::CLONE_NEWNET } else { 0 };
+            let network = if sandbox.network == Network::None { libc::CLONE_NEWNET } else { 0 };
             libc::CLONE_NEWNS
                 | libc::CLONE_NEWPID
                 | libc::CLONE_NEWIPC
@@ -156,14 +158,14 @@ fn join_namespaces(join: &Join, fds: &[OwnedFd]) -> Result<(), Failure> {
     rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), namespaces).map_err(failed)
 }
 
-fn become_process(job: Job<'_>, contents: Contents, fds: Vec<OwnedFd>, channel: &Channel) {
+fn become_process(job: &Job<'_>, contents: Contents, fds: Vec<OwnedFd>, channel: &Channel) {
     let result = prepare(job, contents, fds, channel);
     let Err(failure) = result;
     let _gone = channel.send(&Note::Failed(failure), &[]);
 }
 
 fn prepare(
-    job: Job<'_>,
+    job: &Job<'_>,
     mut contents: Contents,
     mut fds: Vec<OwnedFd>,
     channel: &Channel,
@@ -180,7 +182,7 @@ fn prepare(
         }
         Task::Join(_) => tty::join(&job.process, channel)?,
     };
-    exec::run(&job, &filter, init, exec::Streams { plain: fds, terminal })
+    exec::run(job, &filter, init, &exec::Streams { plain: fds, terminal })
 }
 
 /// Ties the life of this process to the init stage's.
@@ -204,23 +206,19 @@ struct Container {
     lifetime: Lifetime,
 }
 
-fn supervise(
-    caller: Channel,
-    channel: &Channel,
-    container: &Container,
-) -> Result<(), (Channel, Failure)> {
+fn supervise(caller: &Channel, channel: &Channel, container: &Container) -> Result<(), Failure> {
     let notes = Notes::collect(channel);
     if let Some(failure) = notes.failure {
         wait(container);
         stub::remove(&notes.stubs);
-        return Err((caller, failure));
+        return Err(failure);
     }
     let mut fds = vec![container.pidfd.as_fd()];
     fds.extend(notes.terminal.as_ref().map(OwnedFd::as_fd));
     // If the caller is gone, the loop below sees it.
     let _gone = caller.send(&Report::Started { pid: container.pid }, &fds);
     drop(notes.terminal);
-    await_end(&caller, container);
+    await_end(caller, container);
     let exit = wait(container);
     stub::remove(&notes.stubs);
     let _gone = caller.send(&Report::Exited(exit), &[]);
@@ -259,10 +257,8 @@ impl Notes {
 fn await_end(caller: &Channel, container: &Container) {
     let watched = if container.lifetime == Lifetime::Own { 1 } else { 2 };
     loop {
-        let mut fds = [
-            PollFd::new(&container.pidfd, PollFlags::IN),
-            PollFd::new(caller, PollFlags::IN),
-        ];
+        let mut fds =
+            [PollFd::new(&container.pidfd, PollFlags::IN), PollFd::new(caller, PollFlags::IN)];
         if rustix::event::poll(&mut fds[..watched], None).is_err() {
             continue; // Interrupted: no other error is possible here.
         }

@@ -46,7 +46,11 @@ impl NetworkNamespace {
 
 /// Sets the loopback device of the calling thread's network namespace up.
 pub(crate) fn loopback_up() -> io::Result<()> {
-    let socket =
-        rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     sys::set_device_up(&socket, "lo")
 }

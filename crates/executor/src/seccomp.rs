@@ -89,7 +89,12 @@ fn arm(capabilities: CapabilitySet) -> Interface {
         ranges.push(Range { first: first + 1, verdict: ENOSYS });
     }
     // Where one ends the next begins: the beginning, which is the later one, wins.
-    ranges.dedup_by(|next, range| next.first == range.first && { *range = *next; true });
+    ranges.dedup_by(|next, range| {
+        next.first == range.first && {
+            *range = *next;
+            true
+        }
+    });
     Interface { architecture: 0x4000_0028, ranges }
 }
 

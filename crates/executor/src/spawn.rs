@@ -109,8 +109,8 @@ impl Running {
 pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Running> {
     let mut fds = open_streams(stdio)?;
     if let Network::Join(path) = &sandbox.network {
-        let namespace = File::open(path)
-            .map_err(|source| Error::Namespace { path: path.clone(), source })?;
+        let namespace =
+            File::open(path).map_err(|source| Error::Namespace { path: path.clone(), source })?;
         fds.push(namespace.into());
     }
     let contents: Vec<&[u8]> = sandbox.files.iter().map(|file| file.1.as_slice()).collect();
@@ -125,12 +125,7 @@ pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Runni
 /// When `pid` lives in another user namespace than the caller, the caller must
 /// be in the parent of that namespace and have made it: call this before
 /// entering a user namespace of one's own.
-pub fn exec_into(
-    pid: i32,
-    security: Security,
-    process: &Process,
-    stdio: Stdio,
-) -> Result<Running> {
+pub fn exec_into(pid: i32, security: Security, process: &Process, stdio: Stdio) -> Result<Running> {
     let namespace_error = |source| Error::Namespace { path: format!("/proc/{pid}").into(), source };
     let target = rustix::process::Pid::from_raw(pid)
         .ok_or_else(|| namespace_error(io::Error::from_raw_os_error(libc::ESRCH)))?;
@@ -177,7 +172,7 @@ fn start(
         Task::Create { sandbox, .. } => sandbox.lifetime,
         Task::Join(_) => Lifetime::OfParent,
     };
-    let stage = Stage::start(lifetime)?;
+    let mut stage = Stage::start(lifetime)?;
     // From here on the new program starts up on another core meanwhile.
     let filter = seccomp::program(security);
     let mut contents = vec![filter];
@@ -195,7 +190,10 @@ fn start(
             let pidfd = Arc::new(fds.next().ok_or(Error::InitKilled)?);
             Ok(Running { pid, pidfd, console: fds.next(), stage })
         }
-        Some((Report::Failed(failure), _)) => Err(failure.into()),
+        Some((Report::Failed(failure), _)) => {
+            stage.reap();
+            Err(failure.into())
+        }
         Some((Report::Exited(_), _)) | None => Err(Error::InitKilled),
     }
 }
@@ -213,8 +211,8 @@ struct Stage {
 impl Stage {
     fn start(lifetime: Lifetime) -> Result<Self> {
         let (channel, theirs) = Channel::pair().map_err(Error::Channel)?;
-        let path = exe::path()
-            .map_err(|source| Error::Start { path: "/proc/self/exe".into(), source })?;
+        let path =
+            exe::path().map_err(|source| Error::Start { path: "/proc/self/exe".into(), source })?;
         let child = Command::new(&path)
             .arg0(INIT_NAME)
             .env_clear()

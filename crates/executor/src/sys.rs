@@ -8,6 +8,8 @@ use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
+use nix::sys::signal::SigSet;
+
 /// Which side of [`clone_process`] one is on.
 #[derive(Debug)]
 pub(crate) enum Fork {
@@ -134,29 +136,19 @@ pub(crate) enum SignalMask {
 
 /// Blocks no or all signals of the calling thread.
 pub(crate) fn set_signal_mask(mask: SignalMask) {
-    let set = signal_set(mask);
-    // SAFETY: both pointers are valid or null; only the mask changes.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
-}
-
-fn signal_set(mask: SignalMask) -> libc::sigset_t {
-    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both functions initialize the set they are given.
-    unsafe {
-        match mask {
-            SignalMask::Nothing => libc::sigemptyset(set.as_mut_ptr()),
-            SignalMask::Everything => libc::sigfillset(set.as_mut_ptr()),
-        }
+    let set = match mask {
+        SignalMask::Nothing => SigSet::empty(),
+        SignalMask::Everything => SigSet::all(),
     };
-    // SAFETY: initialized just above.
-    unsafe { set.assume_init() }
+    let how = nix::sys::signal::SigmaskHow::SIG_SETMASK;
+    nix::sys::signal::sigprocmask(how, Some(&set), None).expect("the arguments are legal");
 }
 
 /// Waits for one of the blocked signals and returns its number.
 pub(crate) fn wait_signal() -> io::Result<i32> {
-    let set = signal_set(SignalMask::Everything);
+    let set = SigSet::all();
     // SAFETY: the set is valid and no further information is asked for.
-    match unsafe { libc::sigwaitinfo(&raw const set, std::ptr::null_mut()) } {
+    match unsafe { libc::sigwaitinfo(set.as_ref(), std::ptr::null_mut()) } {
         -1 => Err(io::Error::last_os_error()),
         signal => Ok(signal),
     }

@@ -96,8 +96,9 @@ fn find_group(spec: &str, groups: &[u8]) -> Result<u32, UserError> {
 fn memberships(user: &str, groups: &[u8]) -> Vec<u32> {
     let mut found = Vec::new();
     for fields in entries(groups) {
-        let member = fields.get(3).is_some_and(|members| members.split(',').any(|name| name == user));
-        let gid = fields.get(2).and_then(|field| id(field));
+        let member =
+            fields.get(3).is_some_and(|members| members.split(',').any(|name| name == user));
+        let gid = fields.get(2).and_then(id);
         found.extend(gid.filter(|gid| member && !found.contains(gid)));
     }
     found

@@ -58,7 +58,9 @@ pub(crate) struct Join {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
     /// The program runs. Descriptors: its pidfd, then the terminal if any.
-    Started { pid: i32 },
+    Started {
+        pid: i32,
+    },
     Failed(Failure),
     Exited(Exit),
 }

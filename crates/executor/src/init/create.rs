@@ -82,8 +82,9 @@ pub(crate) fn prepare(
 
 fn join_network(sandbox: &Sandbox, namespace: Option<OwnedFd>) -> Result<(), Failure> {
     match (&sandbox.network, namespace) {
-        (Network::None, _) => net::loopback_up()
-            .map_err(|error| Failure::setup("set the loopback device up", error)),
+        (Network::None, _) => {
+            net::loopback_up().map_err(|error| Failure::setup("set the loopback device up", error))
+        }
         (Network::Join(path), Some(namespace)) => {
             let kind = Some(LinkNameSpaceType::Network);
             rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).map_err(|errno| {
@@ -94,8 +95,7 @@ fn join_network(sandbox: &Sandbox, namespace: Option<OwnedFd>) -> Result<(), Fai
     }
 }
 
-const CLONE: OpenTreeFlags =
-    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 /// Returns a mount of the root file system of our own, attached nowhere yet.
 fn clone_root(sandbox: &Sandbox) -> Result<OwnedFd, Failure> {

@@ -49,7 +49,8 @@ pub(crate) fn populate(
 ) -> Result<Option<OwnedFd>, Failure> {
     let failed = |errno: Errno| Failure::setup("mount `/dev`", errno);
     let target = targets.open_plain("dev")?;
-    let dev = filesystem("tmpfs", &[("mode", "755"), ("size", "65536k")], NOSUID).map_err(failed)?;
+    let dev =
+        filesystem("tmpfs", &[("mode", "755"), ("size", "65536k")], NOSUID).map_err(failed)?;
     attach(&dev, &target).map_err(failed)?;
     devices(&dev)?;
     for (name, text) in LINKS {

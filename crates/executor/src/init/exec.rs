@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rustix::fs::FileType;
@@ -22,6 +23,10 @@ use crate::wire;
 use crate::wire::Failure;
 use crate::wire::Job;
 
+/// How often and how long to wait for a busy program: 200 ms in all.
+const BUSY_ROUNDS: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+
 /// What becomes the standard streams: the terminal if there is one.
 #[derive(Debug)]
 pub(crate) struct Streams {
@@ -34,11 +39,13 @@ pub(crate) fn run(
     job: &Job<'_>,
     filter: &[u8],
     init: Init,
-    streams: Streams,
+    streams: &Streams,
 ) -> Result<Infallible, Failure> {
     let process = &*job.process;
     let program = Program::new(process)?;
     connect(streams, &process.user)?;
+    // The job's descriptors are closed by exec; init, which executes nothing,
+    // closes them by itself.
     process.rlimits.iter().try_for_each(limit)?;
     cwd::enter(&process.cwd)?;
     identity::assume(&process.user, job.security, filter)?;
@@ -53,7 +60,7 @@ pub(crate) fn run(
     Err(program.execute())
 }
 
-fn connect(streams: Streams, user: &UserIds) -> Result<(), Failure> {
+fn connect(streams: &Streams, user: &UserIds) -> Result<(), Failure> {
     let failed = |errno: rustix::io::Errno| Failure::setup("connect the streams", errno);
     let (stdin, stdout, stderr) = match (&streams.terminal, streams.plain.as_slice()) {
         (Some(terminal), _) => (terminal, terminal, terminal),
@@ -142,7 +149,7 @@ impl Program {
     fn execute(self) -> Failure {
         let mut denied = None;
         for candidate in &self.candidates {
-            let Err(errno) = nix::unistd::execve(candidate, &self.args, &self.env);
+            let errno = self.try_execute(candidate);
             match errno {
                 Errno::ENOENT | Errno::ENOTDIR => {}
                 errno => denied = denied.or(Some(errno)),
@@ -150,11 +157,25 @@ impl Program {
         }
         let reason = |errno: Errno| wire::reason(&errno.into());
         match denied {
-            Some(errno) => {
-                Failure::NotExecutable { reason: reason(errno), command: self.command }
-            }
+            Some(errno) => Failure::NotExecutable { reason: reason(errno), command: self.command },
             None => Failure::CommandNotFound { reason: self.absence(), command: self.command },
         }
+    }
+
+    /// Executes one file; returns only on failure.
+    ///
+    /// A file that was just written can be busy for a moment: a process which
+    /// another thread of the caller is spawning holds a copy of the writer's
+    /// descriptor until its own exec.
+    fn try_execute(&self, path: &CString) -> Errno {
+        for _ in 0..BUSY_ROUNDS {
+            let Err(errno) = nix::unistd::execve(path, &self.args, &self.env);
+            if errno != Errno::ETXTBSY {
+                return errno;
+            }
+            std::thread::sleep(BUSY_PAUSE);
+        }
+        Errno::ETXTBSY
     }
 
     /// Says why nothing was found.

@@ -18,18 +18,13 @@ use crate::sys;
 use crate::wire::Failure;
 
 /// Turns the calling thread into what the process may be.
-pub(crate) fn assume(
-    user: &UserIds,
-    security: Security,
-    filter: &[u8],
-) -> Result<(), Failure> {
+pub(crate) fn assume(user: &UserIds, security: Security, filter: &[u8]) -> Result<(), Failure> {
     let allowed = match security {
         Security::Default => caps::DEFAULT,
         Security::Insecure => CapabilitySet::all(),
     };
     if security == Security::Default {
-        limit_bounding(allowed)
-            .map_err(|error| Failure::setup("drop capabilities", error))?;
+        limit_bounding(allowed).map_err(|error| Failure::setup("drop capabilities", error))?;
     }
     rustix::thread::clear_ambient_capability_set()
         .map_err(|errno| Failure::setup("drop ambient capabilities", errno))?;

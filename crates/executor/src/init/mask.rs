@@ -35,8 +35,7 @@ const MASKED: &[&str] = &[
     "sys/firmware",
 ];
 
-const READ_ONLY: &[&str] =
-    &["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
+const READ_ONLY: &[&str] = &["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
 /// Hides and protects what exists of the two lists.
 pub(crate) fn apply(targets: &Targets<'_>) -> Result<(), Failure> {
@@ -44,7 +43,9 @@ pub(crate) fn apply(targets: &Targets<'_>) -> Result<(), Failure> {
     for path in MASKED {
         masks.hide(path).map_err(|errno| Failure::setup(format!("mask `/{path}`"), errno))?;
     }
-    masks.hide_throttling().map_err(|errno| Failure::setup("mask `/sys/devices/system/cpu`", errno))?;
+    masks
+        .hide_throttling()
+        .map_err(|errno| Failure::setup("mask `/sys/devices/system/cpu`", errno))?;
     for path in READ_ONLY {
         protect(targets, path)
             .map_err(|errno| Failure::setup(format!("make `/{path}` read-only"), errno))?;

@@ -34,8 +34,7 @@ use crate::sys;
 use crate::sys::Scope;
 use crate::wire::Failure;
 
-const CLONE: OpenTreeFlags =
-    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 const SAFE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
@@ -64,7 +63,10 @@ pub(crate) fn attach(mount: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()
 }
 
 /// Clones the mount of one file or directory.
-pub(crate) fn clone_mount(directory: impl std::os::fd::AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn clone_mount(
+    directory: impl std::os::fd::AsFd,
+    path: &str,
+) -> rustix::io::Result<OwnedFd> {
     let flags = if path.is_empty() { CLONE | OpenTreeFlags::AT_EMPTY_PATH } else { CLONE };
     rustix::mount::open_tree(directory, path, flags)
 }
@@ -93,7 +95,9 @@ const SAFE_BITS: u64 = sys::ATTR_NOSUID | sys::ATTR_NODEV | sys::ATTR_NOEXEC;
 pub(crate) fn sys(targets: &Targets<'_>, security: Security) -> Result<(), Failure> {
     let target = targets.open_plain("sys")?;
     let (attributes, bits) = match security {
-        Security::Default => (SAFE | MountAttrFlags::MOUNT_ATTR_RDONLY, SAFE_BITS | sys::ATTR_RDONLY),
+        Security::Default => {
+            (SAFE | MountAttrFlags::MOUNT_ATTR_RDONLY, SAFE_BITS | sys::ATTR_RDONLY)
+        }
         Security::Insecure => (SAFE, SAFE_BITS),
     };
     let (mounted, own) = match filesystem("sysfs", &[], attributes) {
@@ -155,7 +159,8 @@ fn bind_source(source: &Path, access: Access, depth: Depth) -> Result<Source, Fa
         Depth::Single => (CLONE, Scope::Mount),
         Depth::Recursive => (CLONE | OpenTreeFlags::AT_RECURSIVE, Scope::Tree),
     };
-    let tree = rustix::mount::open_tree(CWD, source, flags).map_err(|errno| failed(errno.into()))?;
+    let tree =
+        rustix::mount::open_tree(CWD, source, flags).map_err(|errno| failed(errno.into()))?;
     let attributes = if access == Access::ReadOnly { sys::ATTR_RDONLY } else { 0 };
     sys::set_mount_attributes(tree.as_fd(), scope, attributes).map_err(failed)?;
     let stat = stat(&tree).map_err(|errno| failed(errno.into()))?;
@@ -212,7 +217,9 @@ impl Lent {
             rustix::mount::move_mount(&holder, "", CWD, rootfs, flags)?;
             Ok(holder)
         };
-        write().map(|holder| Self(Some(holder))).map_err(|error| Failure::setup("write the lent files", error))
+        write()
+            .map(|holder| Self(Some(holder)))
+            .map_err(|error| Failure::setup("write the lent files", error))
     }
 
     /// Puts each file on its target, in order.

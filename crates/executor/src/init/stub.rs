@@ -35,7 +35,8 @@ fn remove_one(stub: &Stub, parent: &OwnedFd) -> rustix::io::Result<()> {
     // changed it too; then the time of that change.
     let current = modified(&now);
     let time = if current == stub.modified_after { stub.modified_before } else { current };
-    let times = Timestamps { last_access: timespec(stub.access_before), last_modification: timespec(time) };
+    let times =
+        Timestamps { last_access: timespec(stub.access_before), last_modification: timespec(time) };
     rustix::fs::utimensat(parent, ".", &times, AtFlags::empty())
 }
 

@@ -123,7 +123,12 @@ impl Targets<'_> {
     }
 
     /// Makes one file or directory, opens it and tells about it.
-    fn make(&self, parent: BorrowedFd<'_>, name: &OsStr, kind: Kind) -> rustix::io::Result<OwnedFd> {
+    fn make(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        kind: Kind,
+    ) -> rustix::io::Result<OwnedFd> {
         let before = rustix::fs::fstat(parent)?;
         if kind == Kind::Directory {
             rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;

@@ -117,14 +117,13 @@ fn search(ranges: &[Range]) -> Vec<Instruction> {
 /// Returns a branch over `skipped`, taken from `value` on, and `skipped`.
 fn at_least(value: u32, skipped: &[Instruction]) -> Vec<Instruction> {
     let mut code = Vec::new();
-    match u8::try_from(skipped.len()) {
-        Ok(length) => code.push(Instruction::branch(IF_AT_LEAST, value, length, 0)),
+    if let Ok(length) = u8::try_from(skipped.len()) {
+        code.push(Instruction::branch(IF_AT_LEAST, value, length, 0));
+    } else {
         // A branch reaches 255 instructions, a jump any number.
-        Err(_) => {
-            let length = u32::try_from(skipped.len()).expect("a filter has at most 4096");
-            code.push(Instruction::branch(IF_AT_LEAST, value, 0, 1));
-            code.push(Instruction::new(JUMP, length));
-        }
+        let length = u32::try_from(skipped.len()).expect("a filter has at most 4096");
+        code.push(Instruction::branch(IF_AT_LEAST, value, 0, 1));
+        code.push(Instruction::new(JUMP, length));
     }
     code.extend_from_slice(skipped);
     code
@@ -169,12 +168,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Runs a filter as the kernel would.
-    pub(crate) fn run(
-        code: &[Instruction],
-        architecture: u32,
-        number: u32,
-        argument: u32,
-    ) -> u32 {
+    pub(crate) fn run(code: &[Instruction], architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut accumulator) = (0, 0);
         loop {
             let Instruction { code, on_true, on_false, value } = code[at];

@@ -10,12 +10,8 @@ const ABSENT: u32 = bpf::errno(38);
 /// Runs the filter for both kinds of machine.
 #[track_caller]
 fn check(architecture: u32, number: u32, argument: u32, expected: u32) {
-    let interfaces = [
-        x86_64(caps::DEFAULT),
-        x86(caps::DEFAULT),
-        aarch64(caps::DEFAULT),
-        arm(caps::DEFAULT),
-    ];
+    let interfaces =
+        [x86_64(caps::DEFAULT), x86(caps::DEFAULT), aarch64(caps::DEFAULT), arm(caps::DEFAULT)];
     let code = bpf::filter(&interfaces);
     let result = run(&code, architecture, number, argument);
     assert_eq!(result, expected, "call {number} of {architecture:#x} with {argument:#x}");
@@ -36,7 +32,7 @@ fn ordinary_calls_pass_on_every_interface() {
     check(X86_64, 158, 0, PASS); // arch_prctl
     check(X86, 11, 0, PASS); // execve
     check(X86_64, 0x4000_0000, 0, PASS); // x32 read
-    check(X86_64, 0x4000_0000 | 520, 0, PASS); // x32 execve
+    check(X86_64, x32::BIT + 520, 0, PASS); // x32 execve
     check(0xc000_00b7, 221, 0, PASS); // aarch64 execve
     check(0x4000_0028, 0xf_0005, 0, PASS); // arm set_tls
     check(0x4000_0028, 0xf_0002, 0, PASS); // arm cacheflush
@@ -48,11 +44,11 @@ fn dangerous_calls_are_denied() {
         // mount unshare setns add_key keyctl io_uring_setup bpf
         // perf_event_open kexec_load init_module mount_setattr fsmount
         check(X86_64, number, 0, DENIED);
-        check(X86_64, 0x4000_0000 | number, 0, DENIED);
+        check(X86_64, x32::BIT + number, 0, DENIED);
     }
     check(X86, 21, 0, DENIED); // mount
     check(X86, 384, 0, DENIED); // arch_prctl
-    check(X86_64, 0x4000_0000 | 59, 0, DENIED); // the 64-bit execve through x32
+    check(X86_64, x32::BIT + 59, 0, DENIED); // the 64-bit execve through x32
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn linked_directory(_: &Cx) {
     let rootfs = Rootfs::new();
     symlink("/../../..", rootfs.join("up")).unwrap();
     let mut process = shell("pwd -P; ls");
-    process.cwd = "/up".to_owned();
+    process.cwd.replace_range(.., "/up");
     assert_eq!(
         crate::setup::output_of(&rootfs.sandbox(), &process),
         "/\nbin\ndev\netc\nproc\nsys\nup\n"

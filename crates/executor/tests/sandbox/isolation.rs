@@ -60,7 +60,8 @@ fn host_name(_: &Cx) {
 
 fn devices(_: &Cx) {
     let rootfs = Rootfs::new();
-    let expected = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
+    let expected =
+        "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
     assert_eq!(output(&rootfs.sandbox(), "echo $(ls /dev)"), format!("{expected}\n"));
     let script = "echo x > /dev/null && [ $(head -c 3 /dev/zero | wc -c) = 3 ] && \
                   [ $(head -c 3 /dev/urandom | wc -c) = 3 ] && [ $(stat -c %a /dev/shm) = 1777 ] && \

@@ -200,7 +200,7 @@ fn join(_: &Cx) {
     let running = spawn(&sandbox, &shell("touch /ready; sleep 1000"), quiet()).unwrap();
     wait_ready(&rootfs);
     let mut process = shell("hostname; pwd; ps | grep -c 'sleep 1000'; ls /proc/self/fd; exit 4");
-    process.cwd = "/etc".to_owned();
+    process.cwd.replace_range(.., "/etc");
     let outcome =
         capture(|stdio| exec_into(running.pid(), Security::Default, &process, stdio)).unwrap();
     assert_eq!(outcome.exit.code, 4, "{outcome:?}");

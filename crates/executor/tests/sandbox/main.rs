@@ -4,6 +4,12 @@
 //! libtest cannot do that: the program has to be its own init stage before
 //! anything else runs, and the tests have to start over in each namespace.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test program: it panics when something is wrong and prints its results"
+)]
+
 mod hostile;
 mod identity;
 mod isolation;

@@ -38,7 +38,10 @@ fn binds(_: &Cx) {
         bind(source.path(), "/mnt/deep", Access::ReadWrite),
         bind(source.join("file"), "relative", Access::ReadOnly),
     ];
-    assert_eq!(output(&sandbox, "cat /mnt/deep/file /relative; echo y > /mnt/deep/new"), "contentcontent");
+    assert_eq!(
+        output(&sandbox, "cat /mnt/deep/file /relative; echo y > /mnt/deep/new"),
+        "contentcontent"
+    );
     assert_eq!(std::fs::read(source.join("new")).unwrap(), b"y\n");
     assert_eq!(rootfs.names(), ["etc"]);
 }
@@ -98,10 +101,8 @@ fn stubs(_: &Cx) {
     let rootfs = Rootfs::new();
     let before = (modified(rootfs.path()), modified(&rootfs.join("etc")));
     let mut sandbox = rootfs.sandbox();
-    sandbox.files = vec![
-        ("/etc/resolv.conf".to_owned(), Vec::new()),
-        ("/etc/hosts".to_owned(), Vec::new()),
-    ];
+    sandbox.files =
+        vec![("/etc/resolv.conf".to_owned(), Vec::new()), ("/etc/hosts".to_owned(), Vec::new())];
     output(&sandbox, "true");
     assert_eq!(rootfs.names(), ["etc"]);
     assert_eq!((modified(rootfs.path()), modified(&rootfs.join("etc"))), before);
@@ -148,7 +149,8 @@ fn overlay(cx: &Cx) {
     let mut sandbox = lathe_executor::Sandbox::new(&merged);
     sandbox.files = vec![("/etc/resolv.conf".to_owned(), b"x".to_vec())];
     assert_eq!(output(&sandbox, "cat /etc/resolv.conf"), "x");
-    let left: Vec<String> = rest.names().into_iter().filter(|name| name.starts_with("upper")).collect();
+    let left: Vec<String> =
+        rest.names().into_iter().filter(|name| name.starts_with("upper")).collect();
     // Making a stub copies its directory up; that copy equals the original.
     assert_eq!(left, ["upper", "upper/etc"]);
     assert_eq!(modified(&rest.join("upper/etc")), modified(&lower.join("etc")));

@@ -1,5 +1,7 @@
 //! Exit codes, signals, errors, environment, directory, limits.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use lathe_event::Cancel;
 use lathe_executor::Error;
 use lathe_executor::Exit;
@@ -52,7 +54,6 @@ fn check_error(process: &Process, code: i32, text: &str) {
     let rootfs = Rootfs::new();
     std::fs::write(rootfs.join("plain"), "x").unwrap();
     std::fs::write(rootfs.join("script"), "#!/no/such/shell\n").unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(rootfs.join("script"), std::fs::Permissions::from_mode(0o755))
         .unwrap();
     let error = run(&rootfs.sandbox(), process).unwrap_err();
@@ -84,13 +85,13 @@ fn environment(_: &Cx) {
 
 fn working_directory(_: &Cx) {
     let mut process = shell("pwd");
-    process.cwd = "/etc".to_owned();
+    process.cwd.replace_range(.., "/etc");
     assert_eq!(output_of(&Rootfs::new().sandbox(), &process), "/etc\n");
 }
 
 fn missing_directory(_: &Cx) {
     let mut process = shell("pwd");
-    process.cwd = "/no/such".to_owned();
+    process.cwd.replace_range(.., "/no/such");
     check_error(&process, 125, "chdir \"/no/such\": no such file or directory");
 }
 

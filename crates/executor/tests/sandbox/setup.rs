@@ -107,7 +107,9 @@ pub(crate) fn run(sandbox: &Sandbox, process: &Process) -> Result<Outcome, Error
 }
 
 /// Runs whatever `start` starts to its end.
-pub(crate) fn capture(start: impl FnOnce(Stdio) -> Result<Running, Error>) -> Result<Outcome, Error> {
+pub(crate) fn capture(
+    start: impl FnOnce(Stdio) -> Result<Running, Error>,
+) -> Result<Outcome, Error> {
     let (mut stdout, stdout_writer) = std::io::pipe().unwrap();
     let (mut stderr, stderr_writer) = std::io::pipe().unwrap();
     let running = start(Stdio {

@@ -50,7 +50,8 @@ fn terminal(_: &Cx) {
 
 fn interrupt(_: &Cx) {
     let rootfs = Rootfs::new();
-    let mut process = shell("trap 'echo got; exit 6' INT; echo ready; while :; do sleep 0.01; done");
+    let mut process =
+        shell("trap 'echo got; exit 6' INT; echo ready; while :; do sleep 0.01; done");
     process.terminal = Some(SIZE);
     let mut running = spawn(&rootfs.sandbox(), &process, quiet()).unwrap();
     let mut console = console(&mut running);
