@@ -20,7 +20,7 @@ use ureq::{
 
 use crate::{
     Config, Error, HostSettings, Result,
-    config::is_loopback,
+    config::{canonical_host, is_loopback},
     url::{Scheme, Url},
 };
 
@@ -108,7 +108,8 @@ impl Agents {
     fn tls(&self, authority: &str) -> Result<TlsConfig> {
         let mut settings = self.config.host(authority);
         let extra = self.extra.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut more = files_of(&self.config.certificate_folders, authority);
+        let names = [canonical_host(authority), authority];
+        let mut more = files_of(&self.config.certificate_folders, &names);
         if let Some(extra) = extra.get(authority) {
             settings.insecure |= extra.insecure;
             more.authorities.extend(extra.ca.clone());
@@ -160,10 +161,13 @@ struct HostFiles {
 }
 
 /// Lists `<folder>/<host>/*.crt` and the first `*.cert` with its `*.key`, by name.
-fn files_of(folders: &[PathBuf], authority: &str) -> HostFiles {
+///
+/// A host that has two names (Docker Hub) may have a folder for each.
+fn files_of(folders: &[PathBuf], names: &[&str; 2]) -> HostFiles {
     let mut found = HostFiles::default();
-    for folder in folders {
-        let Ok(entries) = fs::read_dir(folder.join(authority)) else { continue };
+    let names = if names[0] == names[1] { &names[1..] } else { &names[..] };
+    for folder in folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name))) {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {

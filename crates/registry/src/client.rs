@@ -92,10 +92,8 @@ impl Client {
     /// Returns the endpoints that answer for a registry; the last is the registry itself.
     fn endpoints(&self, registry: &str) -> Result<Arc<[Endpoint]>> {
         let name = canonical_host(registry);
+        self.check_not_blocked(name)?;
         let settings = self.0.options.config.host(name);
-        if settings.blocked {
-            return Err(Error::Blocked { host: name.to_owned() });
-        }
         let mut registries = self.0.registries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = registries.get(name) {
             return Ok(Arc::clone(known));
@@ -105,6 +103,14 @@ impl Client {
         let endpoints: Arc<[Endpoint]> = mirrors.chain([own]).collect();
         registries.insert(name.to_owned(), Arc::clone(&endpoints));
         Ok(endpoints)
+    }
+
+    /// Refuses to talk to a registry that the configuration blocks.
+    pub(crate) fn check_not_blocked(&self, name: &str) -> Result<()> {
+        if self.0.options.config.host(name).blocked {
+            return Err(Error::Blocked { host: name.to_owned() });
+        }
+        Ok(())
     }
 
     /// Makes the endpoint of a registry itself.

@@ -20,6 +20,7 @@ impl Client {
     /// Checks a user's password with the registry.
     pub fn check_login(&self, registry: &str, username: &str, password: &str) -> Result<()> {
         let name = canonical_host(registry);
+        self.check_not_blocked(name)?;
         let credential =
             Credential::Password { username: username.to_owned(), password: password.to_owned() };
         // An endpoint of its own, so that no token of another user is taken for an answer.

@@ -281,7 +281,10 @@ impl Client {
             Target::Url(url) => url.clone(),
         };
         let answer = self.follow(exchange, url, &origin, authorization)?;
-        endpoint.set_scheme(scheme);
+        // 400 is what servers say to plain HTTP where they want TLS.
+        if answer.status != 400 {
+            endpoint.set_scheme(scheme);
+        }
         Ok(answer)
     }
 

@@ -62,6 +62,7 @@ fn a_registry_whose_head_says_too_little_is_asked_by_get() {
     }
 }
 
+/// INV-REGISTRY-VERIFIED.
 #[test]
 fn manifests_are_verified() {
     let registry = FakeRegistry::start();
@@ -124,6 +125,7 @@ fn moments_of_weakness_are_waited_out() {
     check_survives(&[Fault::LoseReply, Fault::CutBody(7), Fault::Reply(Reply::new(502))]);
 }
 
+/// INV-REGISTRY-BOUNDED.
 #[test]
 fn retries_end() {
     let registry = FakeRegistry::start();
@@ -195,6 +197,7 @@ fn progress_is_told_as_offsets_and_an_offset_can_be_the_start() {
     assert_eq!(registry.take_requests(), []);
 }
 
+/// INV-REGISTRY-SECRETS.
 #[test]
 fn a_redirect_to_another_host_gets_no_credentials() {
     let access = Access::Basic("me".into(), "open sesame".into());
@@ -280,6 +283,8 @@ fn a_blocked_registry_is_not_asked() {
     let registry = FakeRegistry::start();
     let config = format!("[registry.\"{}\"]\nblocked = true\n", registry.host());
     let error = client(&config, None).resolve(&reference(&registry.host(), "a/b:1"));
+    assert!(matches!(error, Err(Error::Blocked { .. })));
+    let error = client(&config, None).check_login(&registry.host(), "me", "secret");
     assert!(matches!(error, Err(Error::Blocked { .. })));
     assert_eq!(registry.take_requests(), []);
 }
