@@ -9,6 +9,7 @@ use crate::pack::Translate;
 use crate::pack::write_entries;
 use crate::tar::BLOCK;
 use crate::tar::Reader;
+use crate::tar::is_header;
 use crate::unpack::Applier;
 use crate::unpack::Owners;
 use crate::unpack::Rules;
@@ -49,22 +50,10 @@ pub fn probe(mut reader: impl Read + Send) -> Result<Probe> {
     let mut decoder = compression.decoder(first.chain(reader))?;
     // What does not decompress is not an archive.
     let is_tar = match read_full(&mut decoder, &mut block) {
-        Ok(count) if count == BLOCK => {
-            let mut tar = Reader::new(&block[..]);
-            // A first header whose checksum is right; an error after it is for the extraction.
-            block[257..262] == *b"ustar" && !checksum_fails(&mut tar) || is_old_tar(&mut tar)
-        }
-        Ok(_) | Err(_) => false,
+        Ok(count) => count == BLOCK && is_header(&block),
+        Err(_) => false,
     };
     Ok(if is_tar { Probe::Archive(compression) } else { Probe::Other })
-}
-
-fn checksum_fails(tar: &mut Reader<&[u8]>) -> bool {
-    matches!(tar.next(), Err(Error::Malformed { fault: crate::error::Fault::Checksum, .. }))
-}
-
-fn is_old_tar(tar: &mut Reader<&[u8]>) -> bool {
-    matches!(tar.next(), Ok(Some(_)))
 }
 
 /// How to extract an archive.

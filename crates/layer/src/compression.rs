@@ -27,23 +27,21 @@ impl Compression {
 
     /// Returns the form that the media type of a layer states, if it states one.
     pub fn of_media_type(media_type: &MediaType) -> Option<Self> {
-        let text = media_type.as_str();
-        if text.ends_with("+gzip") || text.ends_with(".gzip") {
-            return Some(Self::Gzip);
+        // OCI says `…tar+gzip`, Docker `…tar.gzip`.
+        match media_type.as_str().rsplit(['.', '+']).next() {
+            Some("gzip") => Some(Self::Gzip),
+            Some("zstd") => Some(Self::Zstd),
+            Some("tar") => Some(Self::None),
+            _ => None,
         }
-        if text.ends_with("+zstd") || text.ends_with(".zstd") {
-            return Some(Self::Zstd);
-        }
-        text.ends_with(".tar").then_some(Self::None)
     }
 
     /// Returns the form that the first bytes show; four are enough.
     pub fn of_magic(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            // A skippable frame may come before the others (estargz-like formats).
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            // Or one of zstd's skippable frames before the others.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             _ => Self::None,
         }
     }
@@ -93,4 +91,22 @@ pub(crate) fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_name_their_compression() {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let media_type = compression.media_type();
+            assert_eq!(Compression::of_media_type(&media_type), Some(compression));
+        }
+        let of = Compression::of_media_type;
+        assert_eq!(of(&MediaType::DockerLayerGzip), Some(Compression::Gzip));
+        assert_eq!(of(&MediaType::DockerForeignLayer), Some(Compression::Gzip));
+        assert_eq!(of(&MediaType::DockerLayer), Some(Compression::None));
+        assert_eq!(of(&MediaType::OciConfig), None);
+    }
 }

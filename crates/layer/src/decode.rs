@@ -35,7 +35,7 @@ pub(crate) fn decode<T>(
     let (returned, empty) = mpsc::channel();
     std::thread::scope(|scope| {
         let decoder = scope.spawn(move || run(reader, compression, limit, &full, &empty));
-        let mut chunks = Chunks { chunks, returned, present: Vec::new(), at: 0 };
+        let mut chunks = Chunks { full: chunks, returned, present: Vec::new(), at: 0 };
         let consumed = consume(&mut chunks);
         if consumed.is_ok() {
             chunks.drain();
@@ -45,8 +45,7 @@ pub(crate) fn decode<T>(
         let decoded = decoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match (consumed, decoded) {
             // A broken stream looks cut off to the consumer; the decoder knows better.
-            (_, Err(error)) => Err(error),
-            (Err(error), Ok(_)) => Err(error),
+            (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
             (Ok(consumed), Ok(decoded)) => Ok((consumed, decoded)),
         }
     })
@@ -86,7 +85,7 @@ fn run(
 /// Decompressed stream, buffer by buffer.
 #[derive(Debug)]
 pub(crate) struct Chunks {
-    chunks: mpsc::Receiver<Vec<u8>>,
+    full: mpsc::Receiver<Vec<u8>>,
     returned: mpsc::Sender<Vec<u8>>,
     present: Vec<u8>,
     at: usize,
@@ -94,7 +93,7 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     fn drain(&mut self) {
-        while let Ok(chunk) = self.chunks.recv() {
+        while let Ok(chunk) = self.full.recv() {
             // The decoder may have ended already.
             drop(self.returned.send(chunk));
         }
@@ -113,7 +112,7 @@ impl BufRead for Chunks {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at == self.present.len() {
             // An error of the channel is the end of the stream.
-            let next = self.chunks.recv().unwrap_or_default();
+            let next = self.full.recv().unwrap_or_default();
             let used = std::mem::replace(&mut self.present, next);
             self.at = 0;
             if !used.is_empty() {

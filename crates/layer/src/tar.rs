@@ -15,6 +15,7 @@ mod write;
 
 pub(crate) use read::CopyError;
 pub(crate) use read::Reader;
+pub(crate) use read::is_header;
 pub(crate) use write::Writer;
 
 use lathe_tree::Device;

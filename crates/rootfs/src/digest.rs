@@ -240,7 +240,7 @@ fn entry_digest(
     content: Option<&FileDigest>,
     owner: Option<Owner>,
 ) -> Result<EntryDigest> {
-    let mut metadata = metadata.clone();
+    let mut metadata = *metadata;
     if let Some(Owner { uid, gid }) = owner {
         (metadata.uid, metadata.gid) = (uid, gid);
     }

@@ -83,7 +83,7 @@ impl<R: BufRead> Reader<R> {
                 b'K' => extended.link = Some(until_nul(&self.extension(&name, size)?).to_vec()),
                 // Global records: Docker ignores them, git puts the commit there.
                 b'g' => drop(self.extension(&name, size)?),
-                _ => return self.entry(&block, name, extended).map(Some),
+                _ => return self.entry(&block, &name, extended).map(Some),
             }
         }
     }
@@ -173,9 +173,9 @@ impl<R: BufRead> Reader<R> {
         Ok(content)
     }
 
-    fn entry(&mut self, block: &[u8; BLOCK], name: Vec<u8>, extended: Extended) -> Result<Header> {
-        let fault = |fault| Error::malformed(&name, fault);
-        let mut header = main_header(block, &name, &extended).map_err(fault)?;
+    fn entry(&mut self, block: &[u8; BLOCK], name: &[u8], extended: Extended) -> Result<Header> {
+        let fault = |fault| Error::malformed(name, fault);
+        let mut header = main_header(block, name, &extended).map_err(fault)?;
         let stored = header.size;
         if header.kind != Kind::File(FileKind::Regular) {
             // Some writers give directories and links a size without content. Go and GNU tar
@@ -325,8 +325,9 @@ fn main_header(
     let id = |id: u64| u32::try_from(id).map_err(|_| Fault::Id);
     let path = extended.path.clone().unwrap_or_else(|| name.to_vec());
     let kind = match block[156] {
-        // Before POSIX, a directory was a file whose name ends in a slash.
-        0 | b'0' if path.last() == Some(&b'/') => Kind::File(FileKind::Directory),
+        // Before POSIX, a directory was a file whose name ends in a slash. As in Go only with the
+        // type of that time.
+        0 if path.last() == Some(&b'/') => Kind::File(FileKind::Directory),
         0 | b'0' | b'7' | b'S' => Kind::File(FileKind::Regular),
         b'1' => Kind::HardLink,
         b'2' => Kind::File(FileKind::Symlink),
@@ -373,6 +374,11 @@ fn block_name(block: &[u8; BLOCK]) -> Vec<u8> {
 
 fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Returns whether a block is a header, by its checksum: formats have no magic in common.
+pub(crate) fn is_header(block: &[u8; BLOCK]) -> bool {
+    block.iter().any(|byte| *byte != 0) && checksum_is_right(block)
 }
 
 fn checksum_is_right(block: &[u8; BLOCK]) -> bool {

@@ -34,7 +34,7 @@ impl<W: Write> Writer<W> {
             return self.output.write_all(&block(header, &header.path, &header.link, b""));
         }
         if let (true, Some((prefix, name))) = (path_alone, split) {
-            return self.output.write_all(&block(header, name, b"", prefix));
+            return self.output.write_all(&block(header, name, &header.link, prefix));
         }
         self.extended_header(&header.path, &extended)?;
         let ascii = |text: &[u8]| -> Vec<u8> {
