@@ -71,18 +71,12 @@ pub(crate) struct RunArgs {
     /// Mount the container's root filesystem as read only
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Give extended privileges to this container
-    #[arg(long)]
-    pub(crate) privileged: bool,
     /// Mount a tmpfs directory
     #[arg(long, value_name = "list")]
     pub(crate) tmpfs: Vec<String>,
     /// Signal to stop the container
     #[arg(long, value_name = "string")]
     pub(crate) stop_signal: Option<String>,
-    /// Timeout (in seconds) to stop a container
-    #[arg(long, value_name = "int")]
-    pub(crate) stop_timeout: Option<u64>,
     /// Pull image before running ("always", "missing", "never")
     #[arg(long, value_name = "string", default_value = "missing")]
     pub(crate) pull: String,
@@ -132,12 +126,16 @@ pub(crate) struct LaterRunArgs {
     pid: Option<String>,
     #[arg(long, hide = true, value_name = "int")]
     pids_limit: Option<String>,
+    #[arg(long, hide = true)]
+    privileged: bool,
     #[arg(long, hide = true, value_name = "string")]
     restart: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     security_opt: Vec<String>,
     #[arg(long, hide = true, value_name = "bytes")]
     shm_size: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    stop_timeout: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     sysctl: Vec<String>,
     #[arg(long, hide = true, value_name = "list")]
@@ -173,8 +171,10 @@ impl LaterRunArgs {
             ("--memory", self.memory.is_some()),
             ("--pid", self.pid.is_some()),
             ("--pids-limit", self.pids_limit.is_some()),
+            ("--privileged", self.privileged),
             ("--restart", self.restart.as_deref().is_some_and(|policy| policy != "no")),
             ("--shm-size", self.shm_size.is_some()),
+            ("--stop-timeout", self.stop_timeout.is_some()),
         ];
         let lists = lists.into_iter().map(|(flag, values)| (flag, !values.is_empty()));
         lists.chain(singles).find_map(|(flag, given)| given.then_some(flag))

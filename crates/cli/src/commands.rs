@@ -1,0 +1,54 @@
+//! The commands: from arguments to requests, and from outcomes to text.
+//!
+//! Each file is thin: what a command decides is in `args`, what it does in the engine, what it
+//! prints in `render`.
+
+mod containers;
+mod doctor;
+mod exec;
+mod logs;
+mod ps;
+mod run;
+mod run_spec;
+mod session;
+mod system;
+mod version;
+
+use anyhow::Result;
+
+use crate::{
+    args::{Action, GlobalArgs},
+    env::Places,
+    term,
+};
+use session::Session;
+
+/// Does one thing and returns the exit code.
+pub(crate) fn dispatch(global: &GlobalArgs, action: Action) -> Result<u8> {
+    match action {
+        Action::Help(text) => {
+            term::out(&text)?;
+            Ok(0)
+        }
+        Action::Version(args) => version::version(&args),
+        // Must look at the machine from outside the namespaces.
+        Action::Doctor(args) => doctor::doctor(&args, &Places::find(global)?),
+        action => with_store(&Session::open(Places::find(global)?)?, action),
+    }
+}
+
+fn with_store(session: &Session, action: Action) -> Result<u8> {
+    match action {
+        Action::Run(args) => run::run(session, &args),
+        Action::ListContainers(args) => ps::ps(session, &args),
+        Action::Logs(args) => logs::logs(session, &args),
+        Action::Start(args) => containers::start(session, &args),
+        Action::Stop(args) => containers::stop(session, &args),
+        Action::Kill(args) => containers::kill(session, &args),
+        Action::RemoveContainers(args) => containers::remove(session, &args),
+        Action::Wait(args) => containers::wait(session, &args),
+        Action::Exec(args) => exec::exec(session, &args),
+        Action::Check(args) => system::check(session, &args),
+        other => anyhow::bail!("{other:?}"),
+    }
+}

@@ -1,0 +1,74 @@
+//! `lathe run`.
+
+use anyhow::{Result, bail};
+use lathe_engine::container::{AnonymousVolumes, Error, Force, ImageSpec, Streams};
+use lathe_oci::RunConfig;
+
+use super::{Session, containers::warn, run_spec::container_spec};
+use crate::{args::RunArgs, env, failure::Coded, term};
+
+/// Runs a container; the exit code is its own, or 125, 126, 127 when it did not come to that.
+pub(super) fn run(session: &Session, args: &RunArgs) -> Result<u8> {
+    attempt(session, args).map_err(|error| match error.downcast::<Error>() {
+        Ok(error) => coded(error),
+        Err(error) if error.is::<Coded>() => error,
+        Err(error) => Coded { error, code: 125 }.into(),
+    })
+}
+
+fn attempt(session: &Session, args: &RunArgs) -> Result<u8> {
+    if args.detach && args.rm && args.cidfile.as_ref().is_some_and(|file| file.exists()) {
+        bail!("container ID file found, make sure the other container isn't running or delete it");
+    }
+    if !args.detach {
+        check_terminal(args.interactive, args.tty)?;
+    }
+    let (image, config) = image(session, args)?;
+    let spec = container_spec(args, image, &config, &session.places.working_dir)?;
+    let containers = session.containers();
+    let id = containers.create(spec)?.record.id;
+    if let Some(file) = &args.cidfile {
+        env::write_file(file, id.as_str())?;
+    }
+    let streams = if args.detach { Streams::Detached } else { Streams::Attached };
+    let started = match containers.start(&id, streams) {
+        Ok(started) => started,
+        Err(error) => {
+            if args.rm {
+                // The reason why it did not start is the one to tell.
+                drop(containers.remove(&id, Force::Yes, AnonymousVolumes::Remove));
+            }
+            return Err(error.into());
+        }
+    };
+    warn(&started.warnings);
+    if args.detach {
+        term::out(&format!("{id}\n"))?;
+        return Ok(0);
+    }
+    Ok(exit_code(containers.follow_started(started)?))
+}
+
+/// Finds the image, and pulls it when it is not here.
+fn image(_session: &Session, _args: &RunArgs) -> Result<(ImageSpec, RunConfig)> {
+    bail!("images are not wired yet")
+}
+
+/// Refuses `-it` without a terminal, in docker's words.
+pub(super) fn check_terminal(interactive: bool, tty: bool) -> Result<()> {
+    if interactive && tty && !term::stdin_is_tty() {
+        bail!("the input device is not a TTY");
+    }
+    Ok(())
+}
+
+/// Gives an error of the container crate docker's exit code.
+pub(super) fn coded(error: Error) -> anyhow::Error {
+    let code = u8::try_from(error.exit_code()).unwrap_or(125);
+    Coded { error: error.into(), code }.into()
+}
+
+/// An exit code as the kernel would hand it on.
+pub(super) fn exit_code(code: i32) -> u8 {
+    u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+}
