@@ -85,7 +85,9 @@ impl ActiveSnapshot {
         if let Some(before) = self.before.get() {
             self.snapshots.collect(self.upper(), before)?;
         }
-        lathe_store::remove_tree(&self.upper().work)?;
+        // Overlay's scratch directory stays until the store is pruned: it is empty, and removing it
+        // would cost more than all the rest (ext4 is slow to give inodes again that were freed in
+        // the last seconds, which the next step would ask for).
         Ok(self.new.record(self.parent, SnapshotKind::Committed, now())?)
     }
 

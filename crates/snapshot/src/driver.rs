@@ -34,7 +34,7 @@ pub(crate) struct Layers {
 pub(crate) struct Upper {
     /// The directory that is kept.
     pub(crate) changes: PathBuf,
-    /// Scratch directory: overlay's own, or the native driver's copy. Exists.
+    /// Scratch directory: overlay's own, or the native driver's copy. Made when it is needed.
     pub(crate) work: PathBuf,
 }
 

@@ -14,7 +14,7 @@
 //!
 //! On disk (`snapshots/<id>/` of the store): `fs/` has the changes in overlay's form (whiteouts are
 //! 0:0 character devices, replaced directories have the attribute `overlay.opaque`), whichever
-//! driver made them; `work/` is overlay's scratch directory and goes with the commit.
+//! driver made them; `work/` is overlay's scratch directory, which pruning removes.
 //!
 //! Read first: [`Snapshots`], `driver.rs`.
 //!

@@ -9,6 +9,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::driver::End;
 use crate::driver::Shown;
+use crate::snapshots::Snapshots;
 
 /// A directory that shows a snapshot. Clones are the same mount; with the last of them it goes.
 #[derive(Debug, Clone)]
@@ -21,13 +22,16 @@ pub struct Mounted {
 pub(crate) struct ShownTree {
     path: PathBuf,
     end: End,
+    /// Keeps the file system that the mount point is in.
+    _snapshots: Snapshots,
     /// Keeps pruning away; dropped after the unmounting.
     _guard: Guard,
 }
 
 impl Mounted {
-    pub(crate) fn new(shown: &Shown, guard: Guard) -> Self {
-        let tree = ShownTree { path: shown.path.clone(), end: shown.end, _guard: guard };
+    pub(crate) fn new(shown: &Shown, snapshots: Snapshots, guard: Guard) -> Self {
+        let (path, end) = (shown.path.clone(), shown.end);
+        let tree = ShownTree { path, end, _snapshots: snapshots, _guard: guard };
         Self { shown: Arc::new(tree) }
     }
 

@@ -30,6 +30,7 @@ use crate::driver::Upper;
 use crate::error::Error;
 use crate::error::Result;
 use crate::overlay::Marks;
+use crate::snapshots::make_private;
 
 /// The driver.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ impl Snapshotter for Native {
         if path.exists() {
             return Ok(Shown { path, end: End::Leave, before: None });
         }
+        if !upper.work.exists() {
+            make_private(&upper.work)?;
+        }
         self.stack(&layers.lower, &path)?;
         let before = Some(Before { entries: versions(&path)? });
         Ok(Shown { path, end: End::Leave, before })
@@ -81,7 +85,7 @@ impl Snapshotter for Native {
         for path in &difference.removed {
             make_whiteout(&upper.changes.join(path))?;
         }
-        Ok(())
+        Ok(lathe_store::remove_tree(&upper.work)?)
     }
 }
 

@@ -30,6 +30,7 @@ use crate::driver::Upper;
 use crate::error::Error;
 use crate::error::Result;
 use crate::native::Before;
+use crate::snapshots::make_private;
 
 /// Where overlay keeps its marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) struct Overlay {
 impl Snapshotter for Overlay {
     fn show(&self, layers: &Layers, point: &Path) -> Result<Shown> {
         if let Some(upper) = &layers.upper {
-            clear_work(upper)?;
+            fresh_work(upper)?;
         }
         fs::create_dir(point).map_err(|source| Error::io("create", point, source))?;
         if let Err(error) = self.mount(layers, point) {
@@ -236,13 +237,14 @@ fn escape(path: &Path) -> PathBuf {
     std::ffi::OsString::from_vec(escaped).into()
 }
 
-/// Empties the scratch directory: after a volatile mount the kernel refuses it, as it cannot know
-/// that nobody cares about a power cut.
-fn clear_work(upper: &Upper) -> Result<()> {
-    let used = upper.work.join("work");
-    match fs::symlink_metadata(&used) {
-        Ok(_) => Ok(lathe_store::remove_tree(&used)?),
-        Err(_) => Ok(()),
+/// Makes the scratch directory, or empties it: after a volatile mount the kernel refuses it, as it
+/// cannot know that nobody cares about a power cut.
+fn fresh_work(upper: &Upper) -> Result<()> {
+    match make_private(&upper.work) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(lathe_store::remove_tree(&upper.work.join("work"))?)
+        }
+        made => made,
     }
 }
 

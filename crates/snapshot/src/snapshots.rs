@@ -12,12 +12,16 @@ use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use lathe_store::SnapshotId;
 use lathe_store::Store;
 use lathe_store::Usage;
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+use rustix::mount::UnmountFlags;
 
 use crate::active::ActiveSnapshot;
 use crate::driver::Driver;
@@ -53,6 +57,12 @@ struct Inner {
     chosen: OnceLock<Driver>,
     /// For names of mount points.
     next: AtomicU64,
+    /// Where the mount points are, once there is one.
+    points: OnceLock<PathBuf>,
+    /// Whether that is a file system of its own.
+    mounted: AtomicBool,
+    /// Held while it is made.
+    making: Mutex<()>,
     /// Views that are mounted, so that a snapshot is mounted once however many steps read it.
     views: Mutex<HashMap<SnapshotId, Weak<ShownTree>>>,
 }
@@ -70,6 +80,9 @@ impl Snapshots {
                 overlay: OnceLock::new(),
                 chosen: OnceLock::new(),
                 next: AtomicU64::new(0),
+                points: OnceLock::new(),
+                mounted: AtomicBool::new(false),
+                making: Mutex::default(),
                 views: Mutex::default(),
             }),
         }
@@ -93,7 +106,6 @@ impl Snapshots {
         let new = self.inner.store.new_snapshot()?;
         let upper = upper_of(new.directory());
         make_top(&upper.changes, lower.first().map(PathBuf::as_path))?;
-        make_private(&upper.work)?;
         let layers = Layers { lower, upper: Some(upper) };
         Ok(ActiveSnapshot::new(self.clone(), new, parent, layers))
     }
@@ -115,9 +127,6 @@ impl Snapshots {
         let mut lower = self.chain(id)?;
         lower.remove(0);
         let upper = upper_of(&self.inner.store.snapshot_path(id));
-        if !upper.work.exists() {
-            make_private(&upper.work)?;
-        }
         Ok(self.show(&Layers { lower, upper: Some(upper) })?.0)
     }
 
@@ -154,22 +163,21 @@ impl Snapshots {
             }
             _ => self.show_with_driver(layers)?,
         };
-        Ok((Mounted::new(&shown, guard), shown))
+        Ok((Mounted::new(&shown, self.clone(), guard), shown))
     }
 
     fn show_with_driver(&self, layers: &Layers) -> Result<Shown> {
-        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        let point = self.inner.store.run_directory()?.join(number.to_string());
-        match self.inner.chosen.get() {
-            Some(Driver::Native(_)) => return self.inner.native.show(layers, &point),
-            Some(Driver::Overlay) => return self.overlay()?.show(layers, &point),
-            None => {}
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let copy = || Ok::<_, Error>(self.inner.store.run_directory()?.join(&number));
+        if let Some(Driver::Native(_)) = self.inner.chosen.get() {
+            return self.inner.native.show(layers, &copy()?);
         }
+        let point = self.points()?.join(&number);
         match self.overlay()?.show(layers, &point) {
-            Err(error) if unavailable(&error) => {
+            Err(error) if self.driver().is_none() && unavailable(&error) => {
                 let reason = error_text(&error);
                 self.inner.chosen.get_or_init(|| Driver::Native(reason));
-                self.inner.native.show(layers, &point)
+                self.inner.native.show(layers, &copy()?)
             }
             Err(error) => Err(error),
             Ok(shown) => {
@@ -177,6 +185,28 @@ impl Snapshots {
                 Ok(shown)
             }
         }
+    }
+
+    /// Returns the directory of mount points: a file system in memory, since making and removing a
+    /// directory on a disk costs more than the mount.
+    fn points(&self) -> Result<&Path> {
+        if let Some(points) = self.inner.points.get() {
+            return Ok(points);
+        }
+        let _making = self.inner.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(points) = self.inner.points.get() {
+            return Ok(points);
+        }
+        let path = self.inner.store.run_directory()?.join("mnt");
+        make_private(&path)?;
+        let options = Some(c"mode=0700");
+        // Where even that is refused, the driver will be the one that mounts nothing.
+        match rustix::mount::mount("tmpfs", &path, "tmpfs", MountFlags::empty(), options) {
+            Ok(()) => self.inner.mounted.store(true, Ordering::Release),
+            Err(Errno::PERM | Errno::ACCESS | Errno::NODEV) => {}
+            Err(errno) => return Err(Error::io("mount a tmpfs at", &path, errno)),
+        }
+        Ok(self.inner.points.get_or_init(|| path))
     }
 
     fn overlay(&self) -> Result<&Overlay> {
@@ -197,6 +227,17 @@ impl Snapshots {
     /// Puts the changes of an active snapshot into their directory.
     pub(crate) fn collect(&self, upper: &Upper, before: &crate::native::Before) -> Result<()> {
         self.inner.native.collect(upper, Some(before))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(points) = self.points.get()
+            && *self.mounted.get_mut()
+        {
+            // What fails here, the kernel does when the namespace ends.
+            rustix::mount::unmount(points, UnmountFlags::DETACH).unwrap_or(());
+        }
     }
 }
 
@@ -229,7 +270,8 @@ fn make_top(path: &Path, below: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn make_private(path: &Path) -> Result<()> {
+/// Makes a directory for nobody else.
+pub(crate) fn make_private(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().mode(0o700).create(path);
     made.map_err(|source| Error::io("create", path, source))
 }

@@ -111,6 +111,8 @@ fn create(path: &Path) -> Result<()> {
     let draft = draft_path(path);
     let connection = Connection::open(&draft).doing("create")?;
     let fill = || -> rusqlite::Result<()> {
+        // Nobody sees the draft, so it is synced once, when it is whole.
+        connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "journal_mode", "DELETE")?;
         connection.execute_batch(SCHEMA)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -123,6 +125,8 @@ fn create(path: &Path) -> Result<()> {
     fill().doing("create")?;
     // Closing the last connection writes the log back and removes it.
     connection.close().map_err(|(_, source)| source).doing("create")?;
+    let synced = std::fs::File::open(&draft).and_then(|file| file.sync_all());
+    synced.map_err(|source| Error::io("sync", &draft, source))?;
     let linked = match std::fs::hard_link(&draft, path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked.map_err(|source| Error::io("create", path, source)),

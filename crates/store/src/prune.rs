@@ -23,6 +23,7 @@ use crate::mark::Needed;
 use crate::memo::delete_general_memos;
 use crate::record::ImageRecord;
 use crate::record::SnapshotId;
+use crate::record::SnapshotKind;
 use crate::remove::remove_tree;
 use crate::snapshot::delete_row;
 use crate::store::Store;
@@ -131,6 +132,7 @@ impl Store {
         for path in &report.leftovers {
             remove_tree(path)?;
         }
+        self.remove_scratch()?;
         drop(lock);
         Ok(Some(report))
     }
@@ -168,6 +170,16 @@ impl Store {
         report.untagged.sort();
         self.plan_files(&needed, &mut report)?;
         Ok(report)
+    }
+
+    /// Removes the scratch directories of snapshots that never change again (`work/`, left by the
+    /// mount that they were made in).
+    fn remove_scratch(&self) -> Result<()> {
+        let snapshots = self.snapshots()?.into_iter();
+        for record in snapshots.filter(|record| record.kind == SnapshotKind::Committed) {
+            remove_tree(&self.snapshot_path(record.id).join("work"))?;
+        }
+        Ok(())
     }
 
     fn plan_files(&self, needed: &Needed, report: &mut PruneReport) -> Result<()> {

@@ -57,7 +57,7 @@ fn both_interfaces_mount_the_same_tree() {
         assert_eq!(fs::write(point.join("new"), b"").is_err(), expect_read_only);
         rustix::mount::unmount(&point, rustix::mount::UnmountFlags::DETACH).unwrap();
         if let Some(upper) = &layers.upper {
-            clear_work(upper).unwrap();
+            fresh_work(upper).unwrap();
         }
     };
     assert!(overlay.mount_by_descriptor(&layers, &point).is_ok());

@@ -1,0 +1,314 @@
+//! The same cases for both drivers, as root and as a normal user.
+//!
+//! Without the test harness, since its threads would forbid to enter the namespaces: each
+//! combination is this executable run again. `--ignored` runs the measurement instead.
+
+#![expect(clippy::print_stdout, reason = "without the harness the test tells its own story")]
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use lathe_snapshot::Driver;
+use lathe_snapshot::Error;
+use lathe_snapshot::Snapshots;
+use lathe_store::SnapshotId;
+use lathe_store::Store;
+
+type Case = fn(&Snapshots);
+
+/// Name and function of each case.
+const CASES: [(&str, Case); 11] = [
+    ("a_child_extends_and_hides_its_parent", a_child_extends_and_hides_its_parent),
+    ("a_replaced_directory_hides_what_was_in_it", a_replaced_directory_hides_what_was_in_it),
+    ("a_dropped_snapshot_leaves_nothing", a_dropped_snapshot_leaves_nothing),
+    ("no_changes_are_fine", no_changes_are_fine),
+    ("a_view_cannot_be_written_to", a_view_cannot_be_written_to),
+    ("a_mounted_snapshot_is_not_committed", a_mounted_snapshot_is_not_committed),
+    ("a_writable_layer_keeps_its_changes", a_writable_layer_keeps_its_changes),
+    ("mounting_twice_gives_the_same_mount", mounting_twice_gives_the_same_mount),
+    ("the_top_directory_is_as_below", the_top_directory_is_as_below),
+    ("hundreds_of_layers_can_be_stacked", hundreds_of_layers_can_be_stacked),
+    ("the_parent_is_not_changed_by_the_child", the_parent_is_not_changed_by_the_child),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["inside", driver, directory] => return inside(driver, Path::new(directory)),
+        ["measure", directory] => return measure(Path::new(directory)),
+        words if words.contains(&"--list") => return,
+        words if words.contains(&"--ignored") => return run_all(&["measure"]),
+        _ => {}
+    }
+    for driver in ["overlay", "native"] {
+        run_all(&["inside", driver]);
+    }
+}
+
+/// Runs this executable as the present user and, when that is root, as a normal one.
+fn run_all(arguments: &[&str]) {
+    let place = tempfile::tempdir().expect("a directory");
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(place.path(), open).expect("open the directory");
+    let program = place.path().join("suite");
+    // The executable's own directory may be closed to others.
+    fs::copy("/proc/self/exe", &program).expect("copy the test");
+    run(Command::new(&program).args(arguments).arg(place.path().join("own")));
+    let is_root = fs::metadata("/proc/self").expect("stat").uid() == 0;
+    if !is_root {
+        println!("SKIP as another user: needs root");
+        return;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "54323", "--regid", "54323", "--clear-groups"]).arg(&program);
+    run(command.args(arguments).arg(place.path().join("user")));
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("run the child");
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn inside(driver: &str, directory: &Path) {
+    let entered = match lathe_userns::enter() {
+        Ok(entered) => entered,
+        Err(error) => return println!("SKIP {driver}: {error}"),
+    };
+    let store = Store::open(directory).expect("open the store");
+    let snapshots = match driver {
+        "native" => Snapshots::with_driver(
+            &store,
+            entered.userxattr(),
+            Driver::Native("the test wants it".into()),
+        ),
+        _ => Snapshots::new(&store, entered.userxattr()),
+    };
+    for (name, case) in CASES {
+        case(&snapshots);
+        println!("{:?} {driver}: {name} ok", entered.mode);
+    }
+    if driver == "overlay" && snapshots.driver() != Some(&Driver::Overlay) {
+        println!("SKIP overlay: {:?}", snapshots.driver());
+    }
+    let mut damage = Vec::new();
+    store.check(&mut |finding| damage.push(finding)).expect("check the store");
+    assert_eq!(damage, [], "after all cases");
+}
+
+/// Makes a snapshot by writing files to it; a name that ends in `/` is a directory, a name with
+/// `-` before it is removed.
+fn make(snapshots: &Snapshots, parent: Option<SnapshotId>, files: &[&str]) -> SnapshotId {
+    let active = snapshots.prepare(parent).expect("prepare");
+    let mounted = active.mount().expect("mount");
+    for name in files {
+        let path = mounted.path().join(name.trim_start_matches('-'));
+        if name.starts_with('-') {
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.expect("remove");
+        } else if name.ends_with('/') {
+            fs::create_dir_all(&path).expect("make a directory");
+        } else {
+            fs::write(&path, format!("{name} of {}", active.id())).expect("write");
+        }
+    }
+    drop(mounted);
+    active.commit().expect("commit")
+}
+
+/// Returns all paths of a tree, sorted.
+fn list(top: &Path) -> Vec<String> {
+    fn add(top: &Path, directory: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(directory).expect("read") {
+            let path = entry.expect("read").path();
+            found.push(path.strip_prefix(top).expect("below").to_string_lossy().into_owned());
+            if path.symlink_metadata().expect("stat").is_dir() {
+                add(top, &path, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    add(top, top, &mut found);
+    found.sort();
+    found
+}
+
+#[track_caller]
+fn check(snapshots: &Snapshots, id: SnapshotId, expected: &[&str]) {
+    assert_eq!(list(snapshots.view(id).expect("view").path()), expected);
+}
+
+fn is_whiteout(path: &Path) -> bool {
+    let metadata = path.symlink_metadata().expect("stat");
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+fn a_child_extends_and_hides_its_parent(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["a/", "a/kept", "a/gone", "file", "old/", "old/x"]);
+    let child = make(snapshots, Some(base), &["a/new", "-a/gone", "-old", "file"]);
+    check(snapshots, base, &["a", "a/gone", "a/kept", "file", "old", "old/x"]);
+    check(snapshots, child, &["a", "a/kept", "a/new", "file"]);
+    let changes = snapshots.changes(child);
+    assert_eq!(list(&changes), ["a", "a/gone", "a/new", "file", "old"]);
+    assert!(is_whiteout(&changes.join("a/gone")) && is_whiteout(&changes.join("old")));
+    let text = fs::read_to_string(snapshots.view(child).expect("view").path().join("file"));
+    assert_eq!(text.expect("read"), format!("file of {child}"));
+}
+
+fn a_replaced_directory_hides_what_was_in_it(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["d/", "d/old", "e/", "e/old", "f"]);
+    let child = make(snapshots, Some(base), &["-d", "d/", "d/new", "-e", "e", "-f", "f/", "f/x"]);
+    check(snapshots, child, &["d", "d/new", "e", "f", "f/x"]);
+    let grandchild = make(snapshots, Some(child), &["d/more"]);
+    check(snapshots, grandchild, &["d", "d/more", "d/new", "e", "f", "f/x"]);
+}
+
+fn a_dropped_snapshot_leaves_nothing(snapshots: &Snapshots) {
+    let count = || list(&snapshots.store().directory().join("snapshots")).len();
+    let before = count();
+    let active = snapshots.prepare(None).expect("prepare");
+    fs::write(active.mount().expect("mount").path().join("file"), b"x").expect("write");
+    assert!(count() > before);
+    drop(active);
+    assert_eq!(count(), before);
+}
+
+fn no_changes_are_fine(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["file"]);
+    let child = make(snapshots, Some(base), &[]);
+    check(snapshots, child, &["file"]);
+    assert_eq!(list(&snapshots.changes(child)), [""; 0]);
+    // Committed without ever having been mounted.
+    let unmounted = snapshots.prepare(Some(child)).expect("prepare").commit().expect("commit");
+    check(snapshots, unmounted, &["file"]);
+}
+
+fn a_view_cannot_be_written_to(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["file"]);
+    let child = make(snapshots, Some(base), &["other"]);
+    // The native driver gives a copy, which may be written to without harm.
+    if snapshots.driver() == Some(&Driver::Overlay) {
+        for id in [base, child] {
+            let view = snapshots.view(id).expect("view");
+            let error = fs::write(view.path().join("new"), b"x").expect_err("a view is read-only");
+            assert_eq!(error.raw_os_error(), Some(30), "{error}");
+        }
+    }
+    check(snapshots, base, &["file"]);
+}
+
+fn a_mounted_snapshot_is_not_committed(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["file"]);
+    let active = snapshots.prepare(Some(base)).expect("prepare");
+    let mounted = active.mount().expect("mount");
+    assert!(matches!(active.commit(), Err(Error::StillMounted(_))));
+    drop(mounted);
+}
+
+fn a_writable_layer_keeps_its_changes(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["file", "gone"]);
+    let id = snapshots.prepare(Some(base)).expect("prepare").persist().expect("persist");
+    for round in 0..3 {
+        let mounted = snapshots.mount_writable(id).expect("mount");
+        if round == 0 {
+            fs::remove_file(mounted.path().join("gone")).expect("remove");
+        }
+        fs::write(mounted.path().join(format!("round{round}")), b"x").expect("write");
+    }
+    let mounted = snapshots.mount_writable(id).expect("mount");
+    assert_eq!(list(mounted.path()), ["file", "round0", "round1", "round2"]);
+    drop(mounted);
+    snapshots.store().remove_snapshot(id).expect("remove");
+}
+
+fn mounting_twice_gives_the_same_mount(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["file"]);
+    let active = snapshots.prepare(Some(base)).expect("prepare");
+    let (first, second) = (active.mount().expect("mount"), active.mount().expect("mount"));
+    assert_eq!(first.path(), second.path());
+    drop(first);
+    fs::write(second.path().join("new"), b"x").expect("write");
+    drop(second);
+    // And once more, after the mount is gone.
+    assert_eq!(list(active.mount().expect("mount").path()), ["file", "new"]);
+    let id = active.commit().expect("commit");
+    let (one, other) = (snapshots.view(id).expect("view"), snapshots.view(id).expect("view"));
+    assert_eq!(one.path(), other.path());
+}
+
+fn the_top_directory_is_as_below(snapshots: &Snapshots) {
+    let active = snapshots.prepare(None).expect("prepare");
+    let mode = |path: &Path| fs::metadata(path).expect("stat").mode() & 0o7777;
+    assert_eq!(mode(active.mount().expect("mount").path()), 0o755);
+    let odd = fs::Permissions::from_mode(0o711);
+    fs::set_permissions(active.mount().expect("mount").path(), odd).expect("set the mode");
+    let base = active.commit().expect("commit");
+    let child = make(snapshots, Some(base), &["file"]);
+    assert_eq!(mode(snapshots.view(child).expect("view").path()), 0o711);
+}
+
+fn hundreds_of_layers_can_be_stacked(snapshots: &Snapshots) {
+    let native = matches!(snapshots.driver(), Some(Driver::Native(_)));
+    let layers = if native { 10 } else { 250 };
+    let mut top = make(snapshots, None, &["file0"]);
+    for number in 1..layers {
+        let active = snapshots.prepare(Some(top)).expect("prepare");
+        fs::write(active.changes().join(format!("file{number}")), b"x").expect("write");
+        top = active.commit().expect("commit");
+    }
+    assert_eq!(list(snapshots.view(top).expect("view").path()).len(), layers);
+    let child = make(snapshots, Some(top), &["-file0"]);
+    assert_eq!(list(snapshots.view(child).expect("view").path()).len(), layers - 1);
+}
+
+fn the_parent_is_not_changed_by_the_child(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["d/", "d/file"]);
+    let path = snapshots.changes(base).join("d/file");
+    let before = fs::metadata(&path).expect("stat");
+    make(snapshots, Some(base), &["d/file", "-d"]);
+    let after = fs::metadata(&path).expect("stat");
+    assert_eq!((before.ctime(), before.ctime_nsec()), (after.ctime(), after.ctime_nsec()));
+}
+
+/// Prints how long a step takes that changes nothing.
+fn measure(directory: &Path) {
+    let entered = lathe_userns::enter().expect("enter");
+    let start = Instant::now();
+    let store = Store::open(directory).expect("open the store");
+    println!("make the store: {:?}", start.elapsed());
+    let again = Instant::now();
+    drop(Store::open(directory).expect("open the store"));
+    println!("open the store: {:?}", again.elapsed());
+    let snapshots = Snapshots::new(&store, entered.userxattr());
+    let mut top = make(&snapshots, None, &["file"]);
+    for _ in 0..10 {
+        top = make(&snapshots, Some(top), &["file"]);
+    }
+    let mut times = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..200 {
+        let start = Instant::now();
+        let active = snapshots.prepare(Some(top)).expect("prepare");
+        times[0].push(start.elapsed());
+        let start = Instant::now();
+        let mounted = active.mount().expect("mount");
+        times[1].push(start.elapsed());
+        let start = Instant::now();
+        drop(mounted);
+        times[2].push(start.elapsed());
+        let start = Instant::now();
+        active.commit().expect("commit");
+        times[3].push(start.elapsed());
+    }
+    println!("{:?}, a chain of 11, 200 times:", entered.mode);
+    for (name, mut times) in ["prepare", "mount", "unmount", "commit"].into_iter().zip(times) {
+        times.sort();
+        let (least, median) = (times[0].as_micros(), times[times.len() / 2].as_micros());
+        println!("{name:>8} {median:>6} µs, at least {least} µs");
+    }
+}
