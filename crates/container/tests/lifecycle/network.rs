@@ -1,0 +1,143 @@
+//! Networks and published ports.
+
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::net::UdpSocket;
+
+use lathe_container::NetworkMode;
+use lathe_container::PortMapping;
+use lathe_container::Protocol;
+
+use crate::harness::Lathe;
+use crate::harness::Test;
+use crate::harness::User;
+use crate::harness::eventually;
+use crate::harness::processes;
+use crate::harness::skip;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_published_port_answers_on_loopback", published),
+    ("the_port_is_free_after_the_end", freed),
+    ("a_taken_port_is_an_error_of_docker", taken),
+    ("a_low_port_names_what_forbids_it", low_port),
+    ("the_network_has_a_way_out_or_a_warning", way_out),
+    ("no_network_has_loopback_alone", no_network),
+    ("the_hosts_network_is_the_hosts", host_network),
+];
+
+const SERVE: &[&str] = &["httpd", "-f", "-p", "80", "-h", "/www"];
+
+fn publish(host_port: Option<u16>) -> PortMapping {
+    PortMapping {
+        host_ip: Some("127.0.0.1".parse().unwrap()),
+        host_port,
+        container_port: 80,
+        protocol: Protocol::Tcp,
+    }
+}
+
+fn server(lathe: &Lathe, name: &str) -> u16 {
+    let mut spec = lathe.spec_of(name, SERVE);
+    spec.network.mode = NetworkMode::Private;
+    spec.network.publish = vec![publish(None)];
+    lathe.start(&spec);
+    lathe.inspect(name).1.ports[0].host_port
+}
+
+fn get(port: u16) -> String {
+    let mut answer = String::new();
+    let asked = TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+        stream.write_all(b"GET /index.html HTTP/1.0\r\n\r\n")?;
+        stream.read_to_string(&mut answer)
+    });
+    // Not listening yet: closed.
+    drop(asked);
+    answer
+}
+
+fn published(lathe: &Lathe) {
+    let port = server(lathe, "web");
+    eventually("an answer", || get(port).contains("hello from the container"));
+    for _ in 0..20 {
+        assert!(get(port).starts_with("HTTP/1.0 200"));
+    }
+}
+
+fn freed(lathe: &Lathe) {
+    let port = server(lathe, "web-2");
+    lathe.good(&["rm", "-f", "web-2"]);
+    TcpListener::bind(("127.0.0.1", port)).unwrap();
+}
+
+fn taken(lathe: &Lathe) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut spec = lathe.spec_of("late", SERVE);
+    spec.network.mode = NetworkMode::Private;
+    spec.network.publish = vec![publish(Some(port))];
+    let output = lathe.foreground(&spec);
+    assert_eq!(output.code, 125);
+    let want = format!("listen tcp4 127.0.0.1:{port}: bind: address already in use");
+    assert!(output.stderr.contains(&want), "{output:?}");
+    assert_eq!(lathe.status("late").as_deref(), Some("created 125"));
+}
+
+fn low_port(lathe: &Lathe) {
+    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if lathe.user == User::Root || start.trim() == "0" {
+        return skip("low_port", "every port is allowed");
+    }
+    let mut spec = lathe.spec_of("low", SERVE);
+    spec.network.mode = NetworkMode::Private;
+    spec.network.publish = vec![publish(Some(1))];
+    let output = lathe.foreground(&spec);
+    assert_eq!(output.code, 125);
+    assert!(output.stderr.contains("sysctl net.ipv4.ip_unprivileged_port_start=1"), "{output:?}");
+}
+
+/// Returns the host's address in the direction of the default route.
+fn own_address() -> Option<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
+}
+
+fn way_out(lathe: &Lathe) {
+    let Some(address) = own_address() else { return skip("way_out", "the host has no route") };
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            stream.unwrap().write_all(b"from the host\n").unwrap();
+        }
+    });
+    let mut spec = lathe.spec("outward", &format!("nc -w 3 {address} {port} < /dev/null"));
+    spec.network.mode = NetworkMode::Private;
+    let output = lathe.foreground(&spec);
+    let warned = output.stderr.contains("no way out of its network");
+    if warned {
+        assert!(output.stderr.contains("install") || output.stderr.contains("allow"), "{output:?}");
+        return skip("way_out", output.stderr.trim());
+    }
+    assert_eq!(output.stdout, "from the host\n", "{output:?}");
+    let store = lathe.store().display().to_string();
+    assert!(!processes().iter().any(|(_, line)| line.contains(&store) && line.contains("shim")
+        && line.contains("outward")));
+}
+
+fn no_network(lathe: &Lathe) {
+    let output = lathe.foreground(&lathe.spec("alone", "ls /sys/class/net; cat /proc/net/dev | grep -c :"));
+    assert!(output.stdout.ends_with("1\n"), "{output:?}");
+    assert_eq!(output.stderr, "");
+}
+
+fn host_network(lathe: &Lathe) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"hi\n").unwrap());
+    let mut spec = lathe.spec("hosts", &format!("nc -w 3 127.0.0.1 {port} < /dev/null"));
+    spec.network.mode = NetworkMode::Host;
+    assert_eq!(lathe.foreground(&spec).stdout, "hi\n");
+}
