@@ -43,12 +43,18 @@ impl Store {
     /// is something else.
     pub fn open(directory: &Path) -> Result<Self> {
         let layout = Layout::new(directory.to_owned());
+        let shared = Shared::default();
         // The index exists only after the directories do, so its presence is the one thing to ask.
-        if !layout.index().exists() {
+        let making = if layout.index().exists() {
+            None
+        } else {
             make_directories(directory)?;
-        }
+            // Whoever is faster may prune already, and must not take the draft for rubbish.
+            Some(shared.take(&layout.lock())?)
+        };
         let index = Index::open(&layout.index())?;
-        let inner = Inner { layout, index, shared: Shared::default(), owner: Mutex::default() };
+        drop(making);
+        let inner = Inner { layout, index, shared, owner: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
