@@ -3,6 +3,8 @@
 //! The workers are this executable run again, with the store's directory in an environment
 //! variable.
 
+#![expect(clippy::unwrap_used, reason = "a failed call fails the test")]
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;

@@ -1,5 +1,7 @@
 //! Records, pruning and checking through the public interface.
 
+#![expect(clippy::unwrap_used, reason = "a failed call fails the test")]
+
 use std::fs;
 use std::path::Path;
 
