@@ -60,7 +60,8 @@ impl ActiveSnapshot {
         if let Some(shown) = slot.upgrade() {
             return Ok(Mounted { shown });
         }
-        let (mounted, shown) = self.snapshots.show(&self.layers)?;
+        let (mounted, shown) =
+            self.snapshots.show(&self.layers, Some(self.snapshots.store().share()?))?;
         if let Some(before) = shown.before {
             self.before.get_or_init(|| before);
         }

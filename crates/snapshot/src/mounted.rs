@@ -25,11 +25,11 @@ pub(crate) struct ShownTree {
     /// Keeps the file system that the mount point is in.
     _snapshots: Snapshots,
     /// Keeps pruning away; dropped after the unmounting.
-    _guard: Guard,
+    _guard: Option<Guard>,
 }
 
 impl Mounted {
-    pub(crate) fn new(shown: &Shown, snapshots: Snapshots, guard: Guard) -> Self {
+    pub(crate) fn new(shown: &Shown, snapshots: Snapshots, guard: Option<Guard>) -> Self {
         let (path, end) = (shown.path.clone(), shown.end);
         let tree = ShownTree { path, end, _snapshots: snapshots, _guard: guard };
         Self { shown: Arc::new(tree) }

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use lathe_store::Guard;
 use lathe_store::SnapshotId;
 use lathe_store::Store;
 use lathe_store::Usage;
@@ -117,17 +118,20 @@ impl Snapshots {
             return Ok(Mounted { shown });
         }
         let layers = Layers { lower: self.chain(id)?, upper: None };
-        let mounted = self.show(&layers)?.0;
+        let mounted = self.show(&layers, Some(self.inner.store.share()?))?.0;
         views.insert(id, Arc::downgrade(&mounted.shown));
         Ok(mounted)
     }
 
     /// Shows a container's writable layer on what it lies on. One process at a time may do so.
+    ///
+    /// Pruning is not kept away meanwhile, as it is by other mounts: a container may run for ever,
+    /// and its row keeps its snapshots.
     pub fn mount_writable(&self, id: SnapshotId) -> Result<Mounted> {
         let mut lower = self.chain(id)?;
         lower.remove(0);
         let upper = upper_of(&self.inner.store.snapshot_path(id));
-        Ok(self.show(&Layers { lower, upper: Some(upper) })?.0)
+        Ok(self.show(&Layers { lower, upper: Some(upper) }, None)?.0)
     }
 
     /// Returns the directories of changes of a snapshot and all that it lies on, the top first.
@@ -155,8 +159,7 @@ impl Snapshots {
     }
 
     /// Shows layers with the driver that works here.
-    pub(crate) fn show(&self, layers: &Layers) -> Result<(Mounted, Shown)> {
-        let guard = self.inner.store.share()?;
+    pub(crate) fn show(&self, layers: &Layers, guard: Option<Guard>) -> Result<(Mounted, Shown)> {
         let shown = match &layers.upper {
             Some(upper) if layers.lower.is_empty() => {
                 Shown { path: upper.changes.clone(), end: End::Leave, before: None }

@@ -18,6 +18,7 @@ use lathe_snapshot::Error;
 use lathe_snapshot::Snapshots;
 use lathe_store::SnapshotId;
 use lathe_store::Store;
+use lathe_store::Wait;
 
 type Case = fn(&Snapshots);
 
@@ -223,6 +224,12 @@ fn a_writable_layer_keeps_its_changes(snapshots: &Snapshots) {
     }
     let mounted = snapshots.mount_writable(id).expect("mount");
     assert_eq!(list(mounted.path()), ["file", "round0", "round1", "round2"]);
+    // A container that runs must not keep pruning away; other mounts do.
+    let other = Store::open(snapshots.store().directory()).expect("open the store");
+    assert!(other.exclusive(Wait::Try).expect("lock").is_some());
+    let view = snapshots.view(base).expect("view");
+    assert!(other.exclusive(Wait::Try).expect("lock").is_none());
+    drop(view);
     drop(mounted);
     snapshots.store().remove_snapshot(id).expect("remove");
 }

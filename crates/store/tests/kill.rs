@@ -99,9 +99,8 @@ fn worker() {
         let store = Store::open(Path::new(&directory)).unwrap();
         for _ in 0..random.below(30) {
             match work(&store, &mut random) {
-                Ok(()) => {}
                 // Others remove what this one has just found.
-                Err(Error::SnapshotMissing(_) | Error::SnapshotInUse { .. }) => {}
+                Ok(()) | Err(Error::SnapshotMissing(_) | Error::SnapshotInUse { .. }) => {}
                 Err(error) => panic!("{error}: {error:?}"),
             }
         }
