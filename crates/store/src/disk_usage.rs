@@ -35,7 +35,7 @@ pub struct DiskUsage {
     pub containers: UsageRow,
     /// Named volumes.
     pub volumes: UsageRow,
-    /// The build cache, without what images and containers need as well.
+    /// The build cache with its cache mounts, without what images and containers need as well.
     pub build_cache: UsageRow,
 }
 
@@ -78,6 +78,10 @@ impl Store {
         by_cache.snapshots.retain(|id| !elsewhere.snapshots.contains(id));
         by_cache.blobs.retain(|digest| !elsewhere.blobs.contains(digest));
         usage.build_cache.size = self.bytes_of(&by_cache, &blobs)?;
+        for (_, size) in self.cache_mounts()? {
+            usage.build_cache.total += 1;
+            usage.build_cache.size += size;
+        }
         usage.build_cache.reclaimable = usage.build_cache.size;
         Ok(usage)
     }

@@ -54,6 +54,11 @@ impl Layout {
         self.root.join("volumes")
     }
 
+    /// Returns where `RUN --mount=type=cache` keeps its directories.
+    pub(crate) fn cache_mounts(&self) -> PathBuf {
+        self.root.join("cache-mounts")
+    }
+
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         let mut path = self.blobs();
         path.push(digest.algorithm().name());

@@ -26,6 +26,7 @@ use crate::record::SnapshotId;
 use crate::record::SnapshotKind;
 use crate::remove::remove_tree;
 use crate::snapshot::delete_row;
+use crate::snapshot::measure;
 use crate::store::Store;
 
 /// Which images go.
@@ -46,7 +47,7 @@ pub enum CachePrune {
     Keep,
     /// Those last used before this time, in seconds since 1970.
     UnusedSince(i64),
-    /// All.
+    /// All, and the directories of cache mounts with them.
     All,
 }
 
@@ -100,6 +101,8 @@ pub struct PruneReport {
     pub snapshots: Vec<(SnapshotId, u64)>,
     /// Blobs with their sizes in bytes.
     pub blobs: Vec<(Digest, u64)>,
+    /// Directories of cache mounts with their sizes in bytes.
+    pub cache_mounts: Vec<(PathBuf, u64)>,
     /// Leftovers of killed processes, as paths.
     pub leftovers: Vec<PathBuf>,
 }
@@ -108,7 +111,8 @@ impl PruneReport {
     /// Returns how many bytes were freed.
     pub fn bytes(&self) -> u64 {
         let snapshots = self.snapshots.iter().map(|(_, size)| size);
-        snapshots.chain(self.blobs.iter().map(|(_, size)| size)).sum()
+        let blobs = self.blobs.iter().map(|(_, size)| size);
+        snapshots.chain(blobs).chain(self.cache_mounts.iter().map(|(_, size)| size)).sum()
     }
 }
 
@@ -129,7 +133,8 @@ impl Store {
         for (digest, _) in &report.blobs {
             remove_tree(&self.blob_path(digest))?;
         }
-        for path in &report.leftovers {
+        let cache_mounts = report.cache_mounts.iter().map(|(path, _)| path);
+        for path in report.leftovers.iter().chain(cache_mounts) {
             remove_tree(path)?;
         }
         self.remove_scratch()?;
@@ -167,6 +172,9 @@ impl Store {
                 marker.cache(&record, &mut needed);
             }
         }
+        if options.cache == CachePrune::All {
+            report.cache_mounts = self.cache_mounts()?;
+        }
         report.untagged.sort();
         self.plan_files(&needed, &mut report)?;
         Ok(report)
@@ -195,6 +203,12 @@ impl Store {
         }
         report.leftovers = self.leftovers()?;
         Ok(())
+    }
+
+    /// Returns the directories of cache mounts with their sizes in bytes.
+    pub(crate) fn cache_mounts(&self) -> Result<Vec<(PathBuf, u64)>> {
+        let paths = entries(&self.inner.layout.cache_mounts())?.into_iter();
+        paths.map(|path| measure(&path).map(|usage| (path, usage.bytes))).collect()
     }
 
     /// Returns all blobs with their sizes in bytes, sorted.

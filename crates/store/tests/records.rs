@@ -423,6 +423,19 @@ fn disk_usage_counts_shared_layers_once() {
 }
 
 #[test]
+fn cache_mounts_count_as_build_cache_and_go_with_all_of_it() {
+    let bench = Bench::new();
+    let mount = bench.store.directory().join("cache-mounts/npm");
+    fs::create_dir_all(&mount).unwrap();
+    fs::write(mount.join("file"), b"x").unwrap();
+    let usage = bench.store.df(&|_| false, &|_| false).unwrap().build_cache;
+    assert_eq!((usage.total, usage.reclaimable > 0), (1, true));
+    assert_eq!(bench.prune(ImagePrune::Unused, CachePrune::UnusedSince(9)).cache_mounts.len(), 0);
+    assert_eq!(bench.prune(ImagePrune::Unused, CachePrune::All).bytes(), usage.size);
+    assert!(!mount.exists());
+}
+
+#[test]
 fn opening_a_store_again_finds_everything() {
     let bench = Bench::new();
     let (image, _) = bench.image(&["a"]);
