@@ -1,1 +1,23 @@
-//! Images and local folders as build inputs: pin, then fetch.
+//! Where the inputs of a build come from: images of a registry, a folder of this machine.
+//!
+//! Each kind has two steps: *pin* finds out what it is without bringing it, *fetch* brings it.
+//! Between the two lies the cache: what hits is never fetched.
+//!
+//! Read `image.rs` for images, `local.rs` for the build context.
+//!
+//! # Invariants
+//! - `INV-SOURCE-VERIFIED`: bytes of a registry enter the store only under their own digest,
+//!   and a layer's files become a snapshot only if their diffID is the one of the config.
+//! - `INV-SOURCE-INSIDE`: nothing outside of a build context is read through it.
+#![forbid(unsafe_code)]
+
+mod error;
+mod fetch;
+mod image;
+mod local;
+mod progress;
+
+pub use error::{Error, Result};
+pub use fetch::fetch;
+pub use image::{Images, ParsedImage, PullPolicy, parse_image};
+pub use local::Context;

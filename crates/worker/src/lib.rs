@@ -1,1 +1,28 @@
-//! Runs the operations of the build graph on snapshots.
+//! Runs the operations of a build graph: sources, processes, changes of files, on snapshots.
+//!
+//! The solver asks about ids; the worker holds the graph and answers. What an operation makes is
+//! a snapshot, or for a folder of this machine the folder itself.
+//!
+//! Read `runner.rs` (the three questions of the solver), then `files.rs` and `exec.rs`.
+//!
+//! # Invariants
+//! - `INV-WORKER-COMMIT`: an operation that fails leaves no snapshot behind.
+//! - `INV-WORKER-TRACES`: what a process is lent (name servers, certificates, mounts) is not in
+//!   the snapshot that it leaves.
+//! - `INV-WORKER-INSIDE`: files of inputs are only reached through `rootfs`.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod content;
+mod error;
+mod exec;
+mod files;
+mod lend;
+mod owner;
+mod runner;
+mod select;
+
+pub use cache::StoreCache;
+pub use error::{Error, Result};
+pub use lend::{BuildNetwork, RunPolicy};
+pub use runner::{Output, PinnedSource, Worker};

@@ -1,0 +1,89 @@
+//! Why an input of a build cannot be had.
+
+use std::path::PathBuf;
+
+use lathe_oci::Platform;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What could not be had, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry did not give it.
+    #[error(transparent)]
+    Registry(#[from] lathe_registry::Error),
+    /// The store could not keep it.
+    #[error(transparent)]
+    Store(#[from] lathe_store::Error),
+    /// A document is not what it should be.
+    #[error(transparent)]
+    Document(#[from] lathe_oci::Error),
+    /// A snapshot could not be made.
+    #[error(transparent)]
+    Snapshot(#[from] lathe_snapshot::Error),
+    /// A layer could not be unpacked.
+    #[error(transparent)]
+    Layer(#[from] lathe_layer::Error),
+    /// A folder could not be read.
+    #[error(transparent)]
+    Rootfs(#[from] lathe_rootfs::Error),
+    /// A pattern of an ignore file is none.
+    #[error("`{}`: {source}", path.display())]
+    Ignore {
+        /// The ignore file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: lathe_pattern::Error,
+    },
+    /// The image is not made for the platform that is asked for.
+    #[error("{image} has no image for {platform}, only for {available}")]
+    NoPlatform {
+        /// Its name.
+        image: String,
+        /// What is asked for.
+        platform: Platform,
+        /// What there is.
+        available: String,
+    },
+    /// An index names another index, as no tool makes it.
+    #[error("{0} is an index of indexes")]
+    NestedIndex(String),
+    /// The files of a layer are not those that the config tells.
+    #[error("layer {layer} of {image} has diffID {actual}, its config says {expected}")]
+    WrongDiffId {
+        /// Name of the image.
+        image: String,
+        /// The blob.
+        layer: String,
+        /// What it has.
+        actual: String,
+        /// What it should have.
+        expected: String,
+    },
+    /// The media type of a layer is none that can be unpacked.
+    #[error("layer {layer} of {image} has the media type `{media_type}`, which cannot be unpacked")]
+    UnknownLayer {
+        /// Name of the image.
+        image: String,
+        /// The blob.
+        layer: String,
+        /// Its type.
+        media_type: String,
+    },
+    /// The user wanted it to stop.
+    #[error("interrupted")]
+    Cancelled,
+    /// Reading or writing a blob failed.
+    #[error("cannot {action} {subject}: {source}")]
+    Io {
+        /// What was done.
+        action: &'static str,
+        /// With what.
+        subject: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,270 @@
+//! Fetching: the layers of a pinned image, downloaded at once and unpacked in order.
+//!
+//! A few threads bring blobs into the store; the calling thread unpacks each layer as soon as it
+//! is there, so that unpacking goes on while the next layers arrive. A chain of layers that was
+//! unpacked before, in whole or in its lower part, is not unpacked again.
+
+use std::{
+    io::{Read, Write},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use lathe_event::{StepId, TransferKind};
+use lathe_layer::{Compression, UnpackOptions};
+use lathe_oci::{ChainId, Descriptor, DiffId, Reference};
+use lathe_registry::{Client, ResumingReader};
+use lathe_rootfs::Root;
+use lathe_snapshot::Snapshots;
+use lathe_store::{ImageRecord, LayerRecord, SnapshotId};
+
+use crate::{Error, Images, Result, image::ParsedImage, progress::Progress};
+
+/// Blobs that are downloaded at once, as docker does by default, and one more.
+const DOWNLOADS: usize = 4;
+
+/// Bytes that move at a time.
+const BUFFER: usize = 256 * 1024;
+
+/// Brings all layers of `image` into the store and unpacks them.
+///
+/// Returns the snapshot of the whole file tree, `None` for an image without layers. The image is
+/// listed under `reference` afterwards, as after a pull.
+pub fn fetch(
+    images: &Images,
+    snapshots: &Snapshots,
+    reference: &Reference,
+    image: &ParsedImage,
+    step: Option<StepId>,
+) -> Result<Option<SnapshotId>> {
+    let top = Fetch { images, snapshots, reference, image, step }.run()?;
+    let mut record = image_record(images, image)?;
+    if reference.registry() != "localhost" || reference.tag().is_some() {
+        let digest = image.manifest.digest;
+        record.repo_digests.push(format!("{}@{digest}", reference.name()));
+    }
+    if reference.tag().is_some() && reference.digest().is_none() {
+        images.store.set_tag(&reference.to_string(), &record)?;
+    } else {
+        images.store.put_image(&record)?;
+    }
+    Ok(top)
+}
+
+fn image_record(images: &Images, image: &ParsedImage) -> Result<ImageRecord> {
+    let mut size = 0;
+    for diff_id in &image.config.rootfs.diff_ids {
+        size += images.store.layers_by_diff_id(*diff_id)?.first().map_or(0, |l| l.unpacked_size);
+    }
+    Ok(ImageRecord {
+        id: image.document.config.digest,
+        manifest: image.manifest.clone(),
+        names: Vec::new(),
+        created: 0,
+        size,
+        platform: image.config.platform(),
+        repo_digests: Vec::new(),
+    })
+}
+
+struct Fetch<'a> {
+    images: &'a Images,
+    snapshots: &'a Snapshots,
+    reference: &'a Reference,
+    image: &'a ParsedImage,
+    step: Option<StepId>,
+}
+
+impl Fetch<'_> {
+    fn run(&self) -> Result<Option<SnapshotId>> {
+        let store = &self.images.store;
+        let diff_ids = &self.image.config.rootfs.diff_ids;
+        // The longest lower part that is unpacked already.
+        let mut base = None;
+        let mut known = 0;
+        for count in (1..=diff_ids.len()).rev() {
+            let chain = ChainId::of(&diff_ids[..count]).expect("count is not zero");
+            if let Some(snapshot) = store.snapshot_for_chain(chain)? {
+                (base, known) = (Some(snapshot), count);
+                break;
+            }
+        }
+        let layers = &self.image.document.layers[known..];
+        self.download(layers, |index| {
+            let position = known + index;
+            let chain = ChainId::of(&diff_ids[..=position]).expect("it has a layer");
+            base = Some(self.unpack(&layers[index], diff_ids[position], chain, base)?);
+            Ok(())
+        })?;
+        Ok(base)
+    }
+
+    /// Downloads `layers` on a few threads and calls `arrived` with the index of each, in order.
+    fn download(
+        &self,
+        layers: &[Descriptor],
+        mut arrived: impl FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let missing = |layer: &Descriptor| !self.images.store.has_blob(&layer.digest);
+        let client = if layers.iter().any(missing) { Some((self.images.client)()?) } else { None };
+        let next = AtomicUsize::new(0);
+        let failed = Mutex::new(false);
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for _ in 0..layers.len().min(DOWNLOADS) {
+                let (sender, next, failed, client) = (sender.clone(), &next, &failed, &client);
+                scope.spawn(move || {
+                    while let Some((index, layer)) = {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        layers.get(index).map(|layer| (index, layer))
+                    } {
+                        if *failed.lock().unwrap_or_else(PoisonError::into_inner) {
+                            return;
+                        }
+                        let result = client.as_ref().map_or(Ok(()), |client| {
+                            self.images.fetch_blob(client, self.reference, layer, self.step)
+                        });
+                        if sender.send((index, result)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let mut there = vec![false; layers.len()];
+            let mut unpacked = 0;
+            let result = receiver.iter().try_for_each(|(index, result)| {
+                result?;
+                there[index] = true;
+                while there.get(unpacked) == Some(&true) {
+                    arrived(unpacked)?;
+                    unpacked += 1;
+                }
+                Ok(())
+            });
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = result.is_err();
+            result
+        })
+    }
+
+    fn unpack(
+        &self,
+        layer: &Descriptor,
+        diff_id: DiffId,
+        chain: ChainId,
+        base: Option<SnapshotId>,
+    ) -> Result<SnapshotId> {
+        let store = &self.images.store;
+        if self.images.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let compression =
+            Compression::of_media_type(&layer.media_type).ok_or_else(|| Error::UnknownLayer {
+                image: self.reference.familiar(),
+                layer: layer.digest.to_string(),
+                media_type: layer.media_type.to_string(),
+            })?;
+        let label = layer.digest.short();
+        let events = &*self.images.events;
+        let progress =
+            Progress::start(events, TransferKind::Unpack, &label, Some(layer.size), self.step);
+        let active = self.snapshots.prepare(base)?;
+        let unpacked = {
+            let mounted = active.mount()?;
+            let root = Root::open(mounted.path())?;
+            let mut done = 0;
+            let blob = Counting {
+                inner: store.open_blob(&layer.digest)?,
+                count: |bytes| {
+                    done += bytes;
+                    progress.set(done);
+                },
+            };
+            lathe_layer::unpack(blob, compression, &root, &UnpackOptions::default())?
+        };
+        if unpacked.diff_id != diff_id {
+            return Err(Error::WrongDiffId {
+                image: self.reference.familiar(),
+                layer: layer.digest.to_string(),
+                actual: unpacked.diff_id.to_string(),
+                expected: diff_id.to_string(),
+            });
+        }
+        let snapshot = active.commit()?;
+        let snapshot = store.record_chain(chain, snapshot)?;
+        store.record_layer(&LayerRecord {
+            snapshot,
+            diff_id,
+            compression: stored_compression(compression),
+            descriptor: layer.clone(),
+            unpacked_size: unpacked.bytes,
+        })?;
+        Ok(snapshot)
+    }
+}
+
+fn stored_compression(compression: Compression) -> lathe_store::Compression {
+    match compression {
+        Compression::None => lathe_store::Compression::None,
+        Compression::Gzip => lathe_store::Compression::Gzip,
+        Compression::Zstd => lathe_store::Compression::Zstd,
+    }
+}
+
+impl Images {
+    /// Brings one blob into the store, unless it is there.
+    pub(crate) fn fetch_blob(
+        &self,
+        client: &Client,
+        reference: &Reference,
+        blob: &Descriptor,
+        step: Option<StepId>,
+    ) -> Result<()> {
+        // Waits if another process downloads the same blob.
+        let Some(mut partial) = self.store.partial(&blob.digest)? else { return Ok(()) };
+        let label = blob.digest.short();
+        let kind = TransferKind::Download;
+        let progress = Progress::start(&*self.events, kind, &label, Some(blob.size), step);
+        let offset = partial.offset();
+        if offset < blob.size {
+            let told = |done| progress.set(done);
+            let mut reader = ResumingReader::open(client, reference, blob, offset, told)?;
+            self.copy(&mut reader, &mut partial, blob)?;
+        }
+        partial.finish(blob.size)?;
+        Ok(())
+    }
+
+    fn copy(&self, from: &mut impl Read, to: &mut impl Write, blob: &Descriptor) -> Result<()> {
+        let io = |action, source| Error::Io { action, subject: blob.digest.to_string(), source };
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let count = from.read(&mut buffer).map_err(|source| io("download", source))?;
+            if count == 0 {
+                return Ok(());
+            }
+            to.write_all(&buffer[..count]).map_err(|source| io("store", source))?;
+        }
+    }
+}
+
+/// Tells how many bytes go by.
+struct Counting<R, F> {
+    inner: R,
+    count: F,
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Counting<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        (self.count)(count as u64);
+        Ok(count)
+    }
+}

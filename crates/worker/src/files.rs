@@ -1,0 +1,178 @@
+//! Changes of files: `COPY`, `ADD`, `WORKDIR`, heredocs.
+
+use std::path::{Path, PathBuf};
+
+use lathe_graph::{CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, Unpack};
+use lathe_layer::{ExtractOptions, Probe, extract, probe};
+use lathe_pattern::Glob;
+use lathe_rootfs::{
+    CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Selection, Times, copy,
+};
+use lathe_solver::NodeId;
+use lathe_tree::{FileKind, ModeChange, Owner};
+
+use crate::{
+    Error, Output, Result, Worker,
+    content::start_of,
+    owner::find_owner,
+    runner::snapshot_of,
+    select::{Tree, excluded},
+};
+
+impl Worker<'_> {
+    pub(crate) fn files(&self, node: NodeId, op: &FileOp, inputs: &[Output]) -> Result<Output> {
+        let base = op.base.and_then(|index| snapshot_of(&inputs[index.0 as usize]));
+        let active = self.snapshots.prepare(base)?;
+        {
+            let mounted = active.mount()?;
+            let root = Root::open(mounted.path())?;
+            for action in &op.actions {
+                match action {
+                    FileAction::Copy(copy) => self.copy(node, copy, inputs, &root)?,
+                    FileAction::MakeDir(dir) => self.make_dir(dir, &root)?,
+                    FileAction::MakeFile(file) => self.make_file(file, &root)?,
+                }
+            }
+        }
+        Ok(Output::Snapshot(active.commit()?))
+    }
+
+    fn make_dir(&self, dir: &MakeDirAction, root: &Root) -> Result<()> {
+        let owner = match &dir.owner {
+            Some(user) => {
+                let ids = crate::owner::find_user(root, user)?.ids;
+                Owner { uid: ids.uid, gid: ids.gid }
+            }
+            None => Owner::ROOT,
+        };
+        let options = DirOptions { owner, mode: dir.mode, mtime: self.epoch };
+        root.create_dir_all(Path::new(&dir.path), &options)?;
+        Ok(())
+    }
+
+    fn make_file(&self, file: &MakeFileAction, root: &Root) -> Result<()> {
+        let mut path = PathBuf::from(&file.path);
+        let is_dir = || Ok::<_, Error>(root.try_stat(&path)?.is_some_and(|found| found.is_dir()));
+        if file.path.ends_with('/') || is_dir()? {
+            path.push(&file.name);
+        }
+        let owner = owner_of(root, file.owner.as_deref())?.unwrap_or(Owner::ROOT);
+        if let Some(parent) = path.parent() {
+            let options = DirOptions { owner, mode: 0o755, mtime: self.epoch };
+            root.create_dir_all(parent, &options)?;
+        }
+        let mode = mode_of(file.mode.as_deref())?.apply(0o644, FileKind::Regular);
+        // The time does not depend on when the build runs.
+        let mtime = Some(self.epoch.unwrap_or_default());
+        root.write_file(&path, file.content.as_bytes(), &FileOptions { owner, mode, mtime })?;
+        Ok(())
+    }
+
+    fn copy(&self, node: NodeId, action: &CopyAction, inputs: &[Output], to: &Root) -> Result<()> {
+        let input = action.from.0 as usize;
+        let place = self.place(node, input);
+        match &inputs[input] {
+            Output::Context(context) => {
+                // Owners of the context's files are the user's matter.
+                self.copy_tree(Tree::Context(context), action, &place, Some(Owner::ROOT), to)
+            }
+            Output::Snapshot(snapshot) => {
+                let mounted = self.snapshots.view(*snapshot)?;
+                let root = Root::open(mounted.path())?;
+                self.copy_tree(Tree::Snapshot(&root), action, &place, None, to)
+            }
+        }
+    }
+
+    fn copy_tree(
+        &self,
+        tree: Tree<'_>,
+        action: &CopyAction,
+        place: &str,
+        default_owner: Option<Owner>,
+        to: &Root,
+    ) -> Result<()> {
+        let owner = owner_of(to, action.owner.as_deref())?.or(default_owner);
+        let mode = mode_of(action.mode.as_deref())?;
+        let exclude: Vec<Glob> = action
+            .select
+            .exclude
+            .iter()
+            .map(|pattern| Glob::new(pattern))
+            .collect::<std::result::Result<_, _>>()?;
+        let sources = tree.find(&action.select, place)?;
+        let mut destination = PathBuf::from(&action.destination);
+        // Several matches of one pattern need a directory, whether it was written so or not.
+        if sources.len() > 1 {
+            destination.push("");
+        }
+        for source in &sources {
+            if action.unpack == Unpack::ByContent
+                && self.unpack(tree.root(), source, to, &destination, owner)?
+            {
+                continue;
+            }
+            let start = start_of(source);
+            let filter = |below: &Path, kind: FileKind| {
+                if self.cancel.is_cancelled() || excluded(&exclude, below) {
+                    return Selection::Skip;
+                }
+                tree.select(&start.join(below), kind)
+            };
+            copy(&CopyRequest {
+                from: tree.root(),
+                source,
+                to,
+                destination: &destination,
+                options: CopyOptions {
+                    owner,
+                    mode: mode.clone(),
+                    times: Times::Preserve,
+                    parent_mtime: self.epoch,
+                    contents_of_directory: true,
+                    filter: Some(&filter),
+                    link: LinkPolicy::Never,
+                },
+            })?;
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Unpacks the source if it is an archive; tells whether it was one.
+    fn unpack(
+        &self,
+        from: &Root,
+        source: &Path,
+        to: &Root,
+        destination: &Path,
+        owner: Option<Owner>,
+    ) -> Result<bool> {
+        if !from.stat(source)?.is_file() {
+            return Ok(false);
+        }
+        match probe(from.open_file(source)?)? {
+            Probe::Archive(compression) => {
+                let options =
+                    ExtractOptions { owner: owner.filter(|_| false), ..ExtractOptions::default() };
+                extract(from.open_file(source)?, compression, to, destination, &options)?;
+                Ok(true)
+            }
+            Probe::Unsupported(format) => {
+                Err(Error::UnsupportedArchive { path: source.to_owned(), format })
+            }
+            Probe::Other => Ok(false),
+        }
+    }
+}
+
+fn owner_of(root: &Root, spec: Option<&str>) -> Result<Option<Owner>> {
+    spec.map(|spec| find_owner(root, spec)).transpose()
+}
+
+fn mode_of(text: Option<&str>) -> Result<ModeChange> {
+    let Some(text) = text else { return Ok(ModeChange::Keep) };
+    ModeChange::parse(text).map_err(|source| Error::Mode { text: text.to_owned(), source })
+}

@@ -1,0 +1,139 @@
+//! The solver's questions, answered from the build graph.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use lathe_event::{Cancel, EventSink, StepId};
+use lathe_graph::{BuildGraph, Op, SourceOp, Vertex, VertexId};
+use lathe_oci::{Digest, Reference};
+use lathe_snapshot::Snapshots;
+use lathe_solver::{KeyPart, NodeId, OpRunner};
+use lathe_source::{Context, Images, ParsedImage};
+use lathe_store::{SnapshotId, Store};
+use lathe_tree::Timestamp;
+
+use crate::{Error, Result, lend::RunPolicy};
+
+/// What an operation makes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A file tree in the store.
+    Snapshot(SnapshotId),
+    /// A folder of this machine.
+    Context(Arc<Context>),
+}
+
+/// An image of the graph, as the resolution pinned it.
+#[derive(Clone, Debug)]
+pub struct PinnedSource {
+    /// Where to fetch it from.
+    pub reference: Reference,
+    /// Its documents.
+    pub image: ParsedImage,
+}
+
+/// Runs the operations of one build.
+#[derive(Debug)]
+pub struct Worker<'a> {
+    /// The operations.
+    pub graph: &'a BuildGraph,
+    /// Where results go.
+    pub store: &'a Store,
+    /// Makes and mounts snapshots.
+    pub snapshots: &'a Snapshots,
+    /// Fetches images.
+    pub images: &'a Images,
+    /// The images of the graph, by manifest.
+    pub pinned: &'a BTreeMap<Digest, PinnedSource>,
+    /// The folders of the graph by name, each with the Dockerfile whose own ignore file wins.
+    pub folders: &'a BTreeMap<String, (PathBuf, Option<PathBuf>)>,
+    /// How processes are run.
+    pub run: &'a RunPolicy,
+    /// `SOURCE_DATE_EPOCH`: the time of what is made.
+    pub epoch: Option<Timestamp>,
+    /// Stops processes and copies.
+    pub cancel: &'a Cancel,
+}
+
+impl Worker<'_> {
+    pub(crate) fn vertex(&self, node: NodeId) -> &Vertex {
+        self.graph.vertex(VertexId(node.0))
+    }
+
+    /// Takes progress.
+    pub(crate) fn events(&self) -> &dyn EventSink {
+        &*self.images.events
+    }
+
+    /// Returns how a user calls the output of an input: `stage builder`, `the build context`.
+    pub(crate) fn place(&self, node: NodeId, input: usize) -> String {
+        let vertex = self.graph.vertex(self.vertex(node).inputs[input].vertex);
+        match &vertex.op {
+            Op::Source(SourceOp::Local { name }) if name == "context" => {
+                "the build context".to_owned()
+            }
+            Op::Source(SourceOp::Local { name }) => format!("the named context `{name}`"),
+            Op::Source(SourceOp::Image { name, .. }) => format!("image `{name}`"),
+            Op::Exec(_) | Op::File(_) => format!("stage `{}`", vertex.meta.stage),
+        }
+    }
+
+    fn source(&self, node: NodeId, source: &SourceOp) -> Result<Output> {
+        match source {
+            SourceOp::Local { name } => {
+                let (path, dockerfile) = &self.folders[name];
+                Ok(Output::Context(Arc::new(Context::open(path, dockerfile.as_deref())?)))
+            }
+            SourceOp::Image { manifest, .. } => {
+                let pinned = &self.pinned[manifest];
+                let (images, snapshots) = (self.images, self.snapshots);
+                let step = Some(StepId(node.0));
+                let top =
+                    lathe_source::fetch(images, snapshots, &pinned.reference, &pinned.image, step)?;
+                // Images without layers are no vertices.
+                let missing = || lathe_source::Error::Cancelled;
+                Ok(Output::Snapshot(top.ok_or_else(missing)?))
+            }
+        }
+    }
+}
+
+impl OpRunner for Worker<'_> {
+    type Output = Output;
+    type Error = Error;
+
+    fn parts(&self, node: NodeId) -> Option<Vec<KeyPart>> {
+        let op = &self.vertex(node).op;
+        if matches!(op, Op::Source(SourceOp::Local { .. })) {
+            return None;
+        }
+        let mut parts: Vec<KeyPart> =
+            op.parts().into_iter().map(|part| KeyPart::new(part.name, part.value)).collect();
+        if let Some(epoch) = self.epoch {
+            parts.push(KeyPart::new("SOURCE_DATE_EPOCH", epoch.seconds.to_string()));
+        }
+        Some(parts)
+    }
+
+    fn content(&self, node: NodeId, input: usize, output: &Output) -> Result<Vec<KeyPart>> {
+        self.content_parts(node, input, output)
+    }
+
+    fn run(&self, node: NodeId, inputs: &[Output]) -> Result<Output> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match &self.vertex(node).op {
+            Op::Source(source) => self.source(node, source),
+            Op::Exec(exec) => self.exec(node, exec, inputs),
+            Op::File(file) => self.files(node, file, inputs),
+        }
+    }
+}
+
+/// Returns the snapshot of an output that an operation stands on.
+pub(crate) fn snapshot_of(output: &Output) -> Option<SnapshotId> {
+    match output {
+        Output::Snapshot(id) => Some(*id),
+        Output::Context(_) => None,
+    }
+}
