@@ -246,7 +246,7 @@ enum SystemGroup {
 
 /// Parses a command line, `argv[0]` included.
 pub(crate) fn parse(argv: &[OsString]) -> Result<(GlobalArgs, Action), Usage> {
-    let mut command = grammar::command();
+    let mut command = grammar::command(argv);
     let matches = command
         .try_get_matches_from_mut(argv)
         .map_err(|error| usage::explain(&error, &command, argv))?;

@@ -3,10 +3,13 @@
 //! Each file is thin: what a command decides is in `args`, what it does in the engine, what it
 //! prints in `render`.
 
+mod container_document;
 mod containers;
 mod doctor;
 mod exec;
+mod info;
 mod logs;
+mod prune;
 mod ps;
 mod run;
 mod run_spec;
@@ -48,6 +51,9 @@ fn with_store(session: &Session, action: Action) -> Result<u8> {
         Action::RemoveContainers(args) => containers::remove(session, &args),
         Action::Wait(args) => containers::wait(session, &args),
         Action::Exec(args) => exec::exec(session, &args),
+        Action::Prune(args, scope) => prune::prune(session, &args, scope),
+        Action::Describe(args) => info::info(session, &args),
+        Action::DiskUsage(args) => system::disk_usage(session, &args),
         Action::Check(args) => system::check(session, &args),
         other => anyhow::bail!("{other:?}"),
     }

@@ -4,6 +4,7 @@
 //! Go templates. Nothing here looks at the clock, the locale or the terminal.
 
 mod container;
+mod disk_usage;
 mod doctor;
 mod go_time;
 mod history;
@@ -17,6 +18,7 @@ mod units;
 pub(crate) use container::{
     ContainerRow, ContainerState, ContainerView, PublishedPort, containers,
 };
+pub(crate) use disk_usage::{UsageRow, disk_usage};
 pub(crate) use doctor::{Grade, doctor, doctor_json, findings};
 pub(crate) use go_time::{Zone, parse_moment, rfc3339};
 pub(crate) use history::{HistoryRow, HistoryView, history};

@@ -6,18 +6,21 @@
 //! - The value of a flag may begin with `-`.
 //! - `-h` means help only where docker gave the letter to nothing else.
 
+use std::ffi::OsString;
+
 use clap::{Arg, ArgAction, Command, CommandFactory, builder::TypedValueParser};
 
 use super::{LowArgs, usage};
 
-/// Builds the whole command tree.
-pub(super) fn command() -> Command {
+/// Builds the command tree. Only commands that a word names are adapted: the others cannot be
+/// reached, and adapting all of them would be most of the time that a short command takes.
+pub(super) fn command(argv: &[OsString]) -> Command {
     let root = LowArgs::command().disable_version_flag(true).args_override_self(true);
-    adapt(root, "")
+    adapt(root, "", argv)
 }
 
-/// Adapts one command and all below it; `path` is the path of its parent.
-fn adapt(command: Command, path: &str) -> Command {
+/// Adapts one command and those below it that a word names; `path` is that of its parent.
+fn adapt(command: Command, path: &str, argv: &[OsString]) -> Command {
     let path = format!("{path}{}", command.get_name());
     let group = command.has_subcommands();
     let has_h = command.get_arguments().any(|arg| arg.get_short() == Some('h'));
@@ -34,7 +37,11 @@ fn adapt(command: Command, path: &str) -> Command {
         command
             .arg_required_else_help(path != "lathe ")
             .disable_help_subcommand(path != "lathe ")
-            .mut_subcommands(|child| adapt(child, &path))
+            .mut_subcommands(|child| {
+                let named = |name: &str| argv.iter().any(|word| word == name);
+                let wanted = named(child.get_name()) || child.get_all_aliases().any(named);
+                if wanted { adapt(child, &path, argv) } else { child }
+            })
     } else {
         command
     }

@@ -260,3 +260,17 @@ fn help_goes_with_exit_code_0() {
     assert!(matches!(action("lathe -v"), Action::Version(args) if args.short));
     assert!(matches!(action("lathe --version"), Action::Version(args) if args.short));
 }
+
+#[test]
+fn every_command_parses_and_has_help() {
+    // clap checks a command's definition when it is first used, in debug builds.
+    let root = <LowArgs as clap::CommandFactory>::command();
+    for command in root.get_subcommands() {
+        let name = command.get_name();
+        refused(&format!("lathe {name} --help"), 0, &format!("Usage:  lathe {name}"));
+        for child in command.get_subcommands() {
+            let line = format!("lathe {name} {}", child.get_name());
+            refused(&format!("{line} --help"), 0, &format!("Usage:  {line}"));
+        }
+    }
+}

@@ -21,7 +21,12 @@ pub(super) fn ps(session: &Session, args: &ContainerListArgs) -> Result<u8> {
     let views = session.containers().list()?;
     let rows = views.iter().filter(|view| shown(view) && filters.matches(view)).map(row);
     let limit = usize::try_from(last).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let rows: Vec<ContainerRow> = rows.take(limit).collect();
+    let mut rows: Vec<ContainerRow> = rows.take(limit).collect();
+    if args.size {
+        for row in &mut rows {
+            row.size = size(session, &views, &row.id)?;
+        }
+    }
     let view = render::ContainerView {
         format: args.format.as_deref(),
         quiet: args.quiet,
@@ -116,6 +121,19 @@ fn row(view: &ContainerView) -> ContainerRow {
         network: network(spec.network.mode).to_owned(),
         size: None,
     }
+}
+
+/// Bytes that a container wrote, and with those of its image.
+fn size(session: &Session, views: &[ContainerView], id: &str) -> Result<Option<(u64, u64)>> {
+    let Some(view) = views.iter().find(|view| view.record.id.as_str() == id) else {
+        return Ok(None);
+    };
+    let own = session.store.snapshot_usage(view.record.layer)?.bytes;
+    let image = match view.record.spec.image.id.parse() {
+        Ok(id) => session.store.image(&id)?.map_or(0, |image| image.size),
+        Err(_) => 0,
+    };
+    Ok(Some((own, own + image)))
 }
 
 fn life(view: &ContainerView) -> ContainerState {

@@ -1,9 +1,45 @@
 //! `lathe system`.
 
+use std::{collections::BTreeSet, fmt::Write as _};
+
 use anyhow::Result;
 
+use lathe_engine::store;
+
 use super::Session;
-use crate::{args::CheckArgs, failure::Exit, term};
+use crate::{
+    args::{CheckArgs, DfArgs},
+    failure::Exit,
+    render::{self, UsageRow},
+    term,
+};
+
+/// Shows what takes how much space.
+pub(super) fn disk_usage(session: &Session, args: &DfArgs) -> Result<u8> {
+    let containers = session.containers();
+    let views = containers.list()?;
+    let running: BTreeSet<&str> =
+        views.iter().filter(|view| view.is_running()).map(|view| view.record.id.as_str()).collect();
+    let volumes = containers.volumes_in_use()?;
+    let usage = session
+        .store
+        .df(&|record| running.contains(record.id.as_str()), &|volume| volumes.contains(volume))?;
+    let row = |kind, row: store::UsageRow| UsageRow {
+        kind,
+        total: row.total,
+        active: row.active,
+        size: row.size,
+        reclaimable: row.reclaimable,
+    };
+    let rows = [
+        row("Images", usage.images),
+        row("Containers", usage.containers),
+        row("Local Volumes", usage.volumes),
+        row("Build Cache", usage.build_cache),
+    ];
+    term::out(&render::disk_usage(&rows, args.format.as_deref())?)?;
+    Ok(0)
+}
 
 /// Re-reads the whole store; exit code 1 when something is damaged.
 pub(super) fn check(session: &Session, args: &CheckArgs) -> Result<u8> {
@@ -15,7 +51,7 @@ pub(super) fn check(session: &Session, args: &CheckArgs) -> Result<u8> {
         } else {
             leftovers += 1;
         }
-        lines.push_str(&format!("{finding}\n"));
+        writeln!(lines, "{finding}").expect("writing to a string cannot fail");
     })?;
     term::out(&lines)?;
     if !args.quiet {
