@@ -99,8 +99,7 @@ impl Drop for Raw {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             // A terminal that is gone needs no repair.
-            let _gone =
-                rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+            let _gone = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }
     }
 }
@@ -121,7 +120,11 @@ struct Ready {
     signals: bool,
 }
 
-fn wait(first: BorrowedFd<'_>, second: Option<BorrowedFd<'_>>, signals: &SignalFd) -> Result<Ready> {
+fn wait(
+    first: BorrowedFd<'_>,
+    second: Option<BorrowedFd<'_>>,
+    signals: &SignalFd,
+) -> Result<Ready> {
     // Polling a descriptor twice does no harm, and spares a vector.
     let other = second.unwrap_or(first);
     let mut fds = [
@@ -303,24 +306,24 @@ impl DetachKeys {
 /// go through this process.
 pub(crate) fn exec(
     channel: &Channel,
-    console: Option<OwnedFd>,
+    console: Option<&OwnedFd>,
     stdin: StdinMode,
 ) -> Result<Outcome> {
     let terminal = if console.is_some() { Terminal::Allocate } else { Terminal::None };
     let signals = signals()?;
     let _raw = Raw::enter(terminal, stdin)?;
-    if let (Some(console), StdinMode::Open) = (&console, stdin) {
+    if let (Some(console), StdinMode::Open) = (console, stdin) {
         let console = console.try_clone().map_err(Error::Channel)?;
         input_thread(move || {
             read_input(|bytes| write_all(console.as_fd(), bytes).is_ok());
         })?;
     }
-    let mut open = console.as_ref();
+    let mut open = console;
     loop {
-        let ready = wait(channel.as_fd(), open.map(|console| console.as_fd()), &signals)?;
+        let ready = wait(channel.as_fd(), open.map(OwnedFd::as_fd), &signals)?;
         if ready.signals {
             for number in pending(&signals) {
-                match &console {
+                match console {
                     Some(console) if number == libc::SIGWINCH => set_size(console),
                     _ if number == libc::SIGWINCH => {}
                     // A process that has ended needs no signal.

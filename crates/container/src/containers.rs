@@ -145,11 +145,11 @@ impl Containers {
                 name: record.name.clone(),
                 created: seconds,
                 image: record.spec.image.id.parse().ok(),
-                snapshots: std::iter::once(record.layer).chain(record.spec.image.snapshot).collect(),
-                record: serde_json::to_string(record).map_err(|source| Error::Record {
-                    container: record.id.to_string(),
-                    source,
-                })?,
+                snapshots: std::iter::once(record.layer)
+                    .chain(record.spec.image.snapshot)
+                    .collect(),
+                record: serde_json::to_string(record)
+                    .map_err(|source| Error::Record { container: record.id.to_string(), source })?,
             };
             match self.store.put_container(&row) {
                 Ok(()) => return Ok(()),
@@ -173,7 +173,7 @@ impl Containers {
             }
         }
         // The rows are sorted by the second.
-        views.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+        views.sort_by_key(|view| std::cmp::Reverse(view.record.created));
         Ok(views)
     }
 
@@ -244,9 +244,10 @@ impl Containers {
         let channel = self.connect(id)?.ok_or_else(|| Error::NotRunning(id.clone()))?;
         channel.send_message(&Request::Kill { signal }).map_err(Error::Channel)?;
         match channel.response()? {
+            Some((Response::Done, _)) => Ok(()),
             Some((Response::Failed { code, message }, _)) => Err(Error::Exec { code, message }),
-            // An end instead of an answer: the container ended at this moment.
-            _ => Ok(()),
+            // Also an end instead of an answer: the container ended at this moment.
+            _ => Err(Error::NotRunning(id.clone())),
         }
     }
 
@@ -305,12 +306,7 @@ impl Containers {
     }
 
     /// Removes a container with its layer, log and, if asked for, its anonymous volumes.
-    pub fn remove(
-        &self,
-        id: &ContainerId,
-        force: Force,
-        volumes: AnonymousVolumes,
-    ) -> Result<()> {
+    pub fn remove(&self, id: &ContainerId, force: Force, volumes: AnonymousVolumes) -> Result<()> {
         let view = self.find(id.as_str())?;
         if view.is_running() {
             if force == Force::No {

@@ -49,8 +49,7 @@ impl Containers {
                 }
             }
             let Some(end) = &end else { return Ok(()) };
-            let mut fds =
-                [PollFd::new(&watch, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+            let mut fds = [PollFd::new(&watch, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
             rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None)).map_err(fail)?;
             if !fds[1].revents().is_empty() {
                 break;

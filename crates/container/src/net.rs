@@ -15,8 +15,8 @@ mod shared;
 mod udp;
 mod veth;
 
-pub(crate) use bind::bind;
 pub(crate) use bind::Bound;
+pub(crate) use bind::bind;
 pub(crate) use forward::Forwarder;
 pub(crate) use guard::guard_main;
 pub(crate) use namespace::Namespace;
@@ -25,6 +25,6 @@ pub(crate) use resolv::host_file;
 pub(crate) use resolv::resolv_conf;
 pub use shared::SharedNetwork;
 pub use shared::Unavailable;
-pub use shared::build_network;
 pub(crate) use shared::WayOut;
+pub use shared::build_network;
 pub(crate) use shared::way_out;

@@ -49,12 +49,16 @@ const FDS: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// First message of the command that made the shim.
-    Start { attach: Option<Attach> },
+    Start {
+        attach: Option<Attach>,
+    },
     /// Streams of a running container.
     Attach(Attach),
     /// Answered once the container has ended.
     Wait,
-    Kill { signal: i32 },
+    Kill {
+        signal: i32,
+    },
     /// The three standard streams come along as descriptors, unless a terminal is asked for.
     Exec(ExecRequest),
     /// Of the terminal of the connection's container.
@@ -83,12 +87,22 @@ pub(crate) struct ExecRequest {
 /// What a shim answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Response {
-    Started { ports: Vec<BoundPort>, warnings: Vec<String> },
+    Started {
+        ports: Vec<BoundPort>,
+        warnings: Vec<String>,
+    },
     /// An exec runs; with a terminal, its master side comes along.
     ExecStarted,
-    Failed { code: i32, message: String },
-    Exited { code: i32 },
+    Failed {
+        code: i32,
+        message: String,
+    },
+    Exited {
+        code: i32,
+    },
     Done,
+    /// The container has ended meanwhile.
+    Ended,
 }
 
 /// One packet.
@@ -289,9 +303,8 @@ impl Listener {
     }
 
     pub(crate) fn accept(&self) -> io::Result<Channel> {
-        let socket = rustix::io::retry_on_intr(|| {
-            rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC)
-        })?;
+        let socket =
+            rustix::io::retry_on_intr(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?;
         Ok(Channel(socket))
     }
 }

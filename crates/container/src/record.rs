@@ -34,7 +34,8 @@ impl ContainerId {
     pub(crate) fn random() -> Result<Self> {
         let mut bytes = [0; 32];
         random_bytes(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+        Ok(Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()))
     }
 
     /// Returns `text` as an id when it is one.

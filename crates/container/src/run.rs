@@ -198,12 +198,13 @@ impl Containers {
             Some((Response::Failed { code, message }, _)) => {
                 return Err(Error::Exec { code, message });
             }
-            _ => return Err(Error::ShimLost(id.clone())),
+            // The container ended at this moment.
+            _ => return Err(Error::NotRunning(id.clone())),
         };
         if spec.detach == Detach::Yes {
             return Ok(0);
         }
-        match console::exec(&channel, console, spec.stdin)? {
+        match console::exec(&channel, console.as_ref(), spec.stdin)? {
             Outcome::Exited(code) => Ok(code),
             // The container ended, and with it everything in it.
             Outcome::Detached | Outcome::Lost => Ok(137),

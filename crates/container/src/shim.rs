@@ -100,13 +100,7 @@ struct Shim {
     _lock: OwnedFd,
 }
 
-fn run(
-    store: &Path,
-    id: &str,
-    userxattr: bool,
-    control: &Channel,
-    lock: OwnedFd,
-) -> Result<()> {
+fn run(store: &Path, id: &str, userxattr: bool, control: &Channel, lock: OwnedFd) -> Result<()> {
     let Some((Request::Start { attach }, _)) = control.request()? else { return Ok(()) };
     let made = detach().and_then(|()| Shim::open(store, id, userxattr, lock));
     let result = match made {
@@ -186,8 +180,8 @@ impl Shim {
         record::write_state(&self.folder, &state)?;
         let shared = Arc::new(Shared::new(&running, context, log, &streams)?);
         // The one who asked may have been killed: the container runs all the same.
-        let _gone = control
-            .send_message(&Response::Started { ports: network.ports.clone(), warnings });
+        let _gone =
+            control.send_message(&Response::Started { ports: network.ports.clone(), warnings });
         if let Some(attach) = attach {
             serve::attach(&shared, control, attach)?;
         }
@@ -210,8 +204,10 @@ impl Shim {
         let state = state.exited(code, record::now());
         record::write_state(&self.folder, &state)?;
         if self.record.spec.removal == Removal::OnExit {
-            self.containers.erase(&self.record, crate::AnonymousVolumes::Remove)?;
+            return self.containers.erase(&self.record, crate::AnonymousVolumes::Remove);
         }
-        Ok(())
+        // After the state, so that whoever finds no socket finds the exit code.
+        let socket = self.folder.join(SOCKET);
+        std::fs::remove_file(&socket).map_err(Error::io("remove", &socket))
     }
 }

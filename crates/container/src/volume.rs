@@ -61,11 +61,7 @@ fn normal(target: &str) -> PathBuf {
 }
 
 /// Returns the mounts of a container, those higher in the tree first, and makes what they need.
-pub(crate) fn mounts(
-    store: &Store,
-    record: &ContainerRecord,
-    rootfs: &Root,
-) -> Result<Vec<Mount>> {
+pub(crate) fn mounts(store: &Store, record: &ContainerRecord, rootfs: &Root) -> Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     for VolumeSpec { source, target, access } in &record.spec.volumes {
         let source = match source {

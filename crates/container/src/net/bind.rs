@@ -90,8 +90,7 @@ fn bind_one(mapping: &PortMapping, ip: IpAddr, number: u16) -> Result<Bound> {
     let address = SocketAddr::new(ip, number);
     let socket = open(mapping.protocol, address)
         .map_err(|error| bind_error(mapping.protocol, address, &error))?;
-    let number =
-        socket.port().map_err(|error| bind_error(mapping.protocol, address, &error))?;
+    let number = socket.port().map_err(|error| bind_error(mapping.protocol, address, &error))?;
     Ok(Bound { port: bound_port(mapping, ip, number), socket })
 }
 

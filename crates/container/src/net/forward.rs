@@ -210,9 +210,10 @@ impl Loop {
                 match Token::unpack(event.data) {
                     Token::Stop => return drop(self.stop),
                     Token::Listener(index) => self.listener(index),
-                    Token::Client(index) => self.turn(index),
-                    Token::Server(index) => self.turn(index),
-                    Token::Session(index) => self.udp.answer(index, &self.listeners, &mut self.buffer),
+                    Token::Client(index) | Token::Server(index) => self.turn(index),
+                    Token::Session(index) => {
+                        self.udp.answer(index, &self.listeners, &mut self.buffer);
+                    }
                 }
             }
             self.udp.sweep();

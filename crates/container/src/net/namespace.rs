@@ -147,8 +147,7 @@ mod tests {
             println!("SKIP a_namespace_has_a_loopback_of_its_own: cannot make namespaces");
             return;
         };
-        let listener =
-            namespace.run("listen", || TcpListener::bind(("127.0.0.1", 0))).unwrap();
+        let listener = namespace.run("listen", || TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let address = listener.local_addr().unwrap();
         assert!(TcpStream::connect(address).is_err());
         namespace.run("connect", || TcpStream::connect(address)).unwrap();

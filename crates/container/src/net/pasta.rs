@@ -60,12 +60,36 @@ pub(crate) fn start(program: &Path, namespace: &Namespace) -> Result<Guard> {
 
 fn command(program: &Path) -> Vec<String> {
     let arguments = [
-        "--foreground", "--quiet", "--config-net", "--no-netns-quit", "--no-map-gw", "-4",
-        "--netns", "/proc/self/fd/0", "--pid", "/proc/self/fd/1", "--runas", "0",
+        "--foreground",
+        "--quiet",
+        "--config-net",
+        "--no-netns-quit",
+        "--no-map-gw",
+        "-4",
+        "--netns",
+        "/proc/self/fd/0",
+        "--pid",
+        "/proc/self/fd/1",
+        "--runas",
+        "0",
         // No ports by itself in either direction: publishing is the forwarder's work, and the
         // host's loopback services are none of the container's business.
-        "-t", "none", "-u", "none", "-T", "none", "-U", "none",
-        "--ns-ifname", "eth0", "-n", "24", "-g", GATEWAY, "--dns-forward", NAME_SERVER,
+        "-t",
+        "none",
+        "-u",
+        "none",
+        "-T",
+        "none",
+        "-U",
+        "none",
+        "--ns-ifname",
+        "eth0",
+        "-n",
+        "24",
+        "-g",
+        GATEWAY,
+        "--dns-forward",
+        NAME_SERVER,
     ];
     let mut command = vec![program.to_string_lossy().into_owned()];
     command.extend(arguments.iter().map(|argument| (*argument).to_owned()));

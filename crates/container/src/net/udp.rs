@@ -122,9 +122,11 @@ impl Udp {
             self.sessions.push(None);
             return self.sessions.len() - 1;
         }
-        let oldest = self.sessions.iter().enumerate().filter_map(|(index, slot)| {
-            slot.as_ref().map(|session| (session.last, index))
-        });
+        let oldest = self
+            .sessions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| slot.as_ref().map(|session| (session.last, index)));
         let index = oldest.min().map_or(0, |(_, index)| index);
         if let Some(session) = self.sessions[index].take() {
             self.by_client.remove(&(session.listener, session.client));

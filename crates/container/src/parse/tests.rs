@@ -88,9 +88,6 @@ fn extra_hosts_take_both_separators() {
 #[test]
 fn exposed_ports_may_be_ranges() {
     assert_eq!(exposed("80-82/udp").unwrap().len(), 3);
-    assert_eq!(
-        exposed("80").unwrap(),
-        [ExposedPort { port: 80, protocol: Protocol::Tcp }]
-    );
+    assert_eq!(exposed("80").unwrap(), [ExposedPort { port: 80, protocol: Protocol::Tcp }]);
     assert!(exposed("a").is_err());
 }

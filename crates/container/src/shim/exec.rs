@@ -59,9 +59,8 @@ fn start(
         },
         _ => Stdio { stdin: Stdin::Null, stdout: Output::Null, stderr: Output::Null },
     };
-    let mut running =
-        lathe_executor::exec_into(shared.pid, Security::Default, &process, stdio)
-            .map_err(Error::Executor)?;
+    let mut running = lathe_executor::exec_into(shared.pid, Security::Default, &process, stdio)
+        .map_err(Error::Executor)?;
     let console = running.take_console();
     Ok((running, console))
 }

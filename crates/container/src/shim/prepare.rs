@@ -85,8 +85,8 @@ pub(super) struct ExecContext {
 #[derive(Debug)]
 pub(super) struct ContainerNetwork {
     // In this order: connections end, then the way out, then the namespace.
-    _forwarder: Option<Forwarder>,
-    _way_out: Option<WayOut>,
+    forwarder: Option<Forwarder>,
+    way_out: Option<WayOut>,
     namespace: Option<Namespace>,
     pub(super) ports: Vec<BoundPort>,
     pub(super) address: Option<IpAddr>,
@@ -182,8 +182,8 @@ fn network(
 ) -> Result<(ContainerNetwork, Surroundings)> {
     let mode = record.spec.network.mode;
     let mut network = ContainerNetwork {
-        _forwarder: None,
-        _way_out: None,
+        forwarder: None,
+        way_out: None,
         namespace: None,
         ports: Vec::new(),
         address: None,
@@ -206,7 +206,7 @@ fn network(
                     gateway: way_out.gateway,
                     servers: way_out.servers,
                 };
-                network._way_out = Some(way_out);
+                network.way_out = Some(way_out);
             }
             Err(unavailable) => warnings.push(format!(
                 "the container has no way out of its network, only its loopback device and \
@@ -216,7 +216,7 @@ fn network(
     }
     network.ports = bound.iter().map(|bound| bound.port).collect();
     if !bound.is_empty() {
-        network._forwarder = Some(Forwarder::start(bound, namespace.try_clone()?)?);
+        network.forwarder = Some(Forwarder::start(bound, namespace.try_clone()?)?);
     }
     network.namespace = Some(namespace);
     Ok((network, around))

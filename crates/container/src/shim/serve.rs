@@ -148,6 +148,9 @@ impl Shared {
     }
 
     fn kill(&self, signal: i32) -> Response {
+        if self.ended.load(Ordering::Acquire) {
+            return Response::Ended;
+        }
         match sys::send_signal(self.process.as_fd(), signal) {
             Ok(()) => Response::Done,
             Err(error) => Response::Failed { code: 1, message: format!("send signal: {error}") },
@@ -156,12 +159,8 @@ impl Shared {
 
     fn resize(&self, size: TerminalSize) {
         if let Some(console) = &self.console {
-            let size = Winsize {
-                ws_row: size.rows,
-                ws_col: size.columns,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            };
+            let size =
+                Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
             // A terminal whose processes have gone needs no size.
             let _gone = rustix::termios::tcsetwinsize(console, size);
         }

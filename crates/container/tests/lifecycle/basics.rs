@@ -65,7 +65,7 @@ fn cannot_run(lathe: &Lathe) {
         assert!(output.stderr.contains(message), "{output:?}");
     }
     let mut spec = lathe.spec("no-user", "true");
-    spec.process.user = "nobody-here".to_owned();
+    spec.process.user = "nobody-here".into();
     let output = lathe.foreground(&spec);
     assert_eq!(output.code, 125);
     assert!(output.stderr.contains("unable to find user nobody-here"), "{output:?}");
@@ -141,7 +141,8 @@ fn names(lathe: &Lathe) {
     let id = lathe.good(&["create", &json(&spec)]);
     let output = lathe.run(&["create", &json(&spec)]);
     assert_ne!(output.code, 0);
-    let want = format!("the container name \"/taken\" is already in use by container \"{}\"", id.trim());
+    let want =
+        format!("the container name \"/taken\" is already in use by container \"{}\"", id.trim());
     assert!(output.stderr.contains(&want), "{output:?}");
     assert_eq!(lathe.inspect(&id[..5]).0.name, "taken");
     lathe.good(&["rm", "taken"]);
@@ -189,10 +190,10 @@ fn process(lathe: &Lathe) {
                   grep -c here /etc/hosts; env | grep -c PATH=";
     let mut spec = lathe.spec("typical", script);
     spec.process.env = vec!["A=1".to_owned(), "A=2".to_owned()];
-    spec.process.working_dir = "/made/for/it".to_owned();
+    spec.process.working_dir = "/made/for/it".into();
     spec.hostname = Some("here".to_owned());
     if lathe.user == crate::harness::User::Root {
-        spec.process.user = "web".to_owned();
+        spec.process.user = "web".into();
         let output = lathe.foreground(&spec);
         assert_eq!(output.stdout, "7\n/made/for/it\n/www here 2\nhere\nhere\n1\n1\n", "{output:?}");
         spec.process.user = String::new();

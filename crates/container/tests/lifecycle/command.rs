@@ -137,7 +137,8 @@ fn image(store: &Store, userxattr: bool) -> lathe_store::SnapshotId {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
     }
-    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:7:7::/www:\n").unwrap();
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:7:7::/www:\n")
+        .unwrap();
     std::fs::write(root.join("www/index.html"), "hello from the container\n").unwrap();
     std::fs::write(root.join("data/sub/file"), "from the image\n").unwrap();
     std::fs::write(root.join("bin/noexec"), "text").unwrap();

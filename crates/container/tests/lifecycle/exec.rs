@@ -60,7 +60,10 @@ fn options(lathe: &Lathe) {
     child.stdin.take().unwrap().write_all(b"typed\n").unwrap();
     assert_eq!(output(child).stdout, "/tmp\ntyped\n");
     if lathe.user == User::Root {
-        assert_eq!(lathe.good(&["exec", "u", "options", "sh", "-c", "id -u; echo $HOME"]), "7\n/www\n");
+        assert_eq!(
+            lathe.good(&["exec", "u", "options", "sh", "-c", "id -u; echo $HOME"]),
+            "7\n/www\n"
+        );
     }
 }
 

@@ -4,6 +4,13 @@
 //! libtest cannot do that: the program has to be command, shim and init stage before anything
 //! else runs. As root the tests run as root and as a normal user.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program of its own, which no cfg(test) excuses"
+)]
+
 mod basics;
 mod command;
 mod exec;

@@ -96,9 +96,8 @@ fn start_race(lathe: &Lathe) {
 
 fn many(lathe: &Lathe) {
     let spec = |n: usize| json(&lathe.spec(&format!("many-{n}"), &format!("echo {n}; exit {n}")));
-    let commands: Vec<_> = (0..8)
-        .map(|n| lathe.command(&["run", "attached", &spec(n)]).spawn().unwrap())
-        .collect();
+    let commands: Vec<_> =
+        (0..8).map(|n| lathe.command(&["run", "attached", &spec(n)]).spawn().unwrap()).collect();
     for (n, command) in commands.into_iter().enumerate() {
         let output = output(command);
         assert_eq!((output.code, output.stdout), (n.try_into().unwrap(), format!("{n}\n")));

@@ -60,7 +60,8 @@ fn input(lathe: &Lathe) {
 }
 
 fn no_input(lathe: &Lathe) {
-    let mut command = lathe.command(&["run", "attached", &json(&lathe.spec("closed", "cat; echo over"))]);
+    let mut command =
+        lathe.command(&["run", "attached", &json(&lathe.spec("closed", "cat; echo over"))]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let stdin = child.stdin.take();
     assert_eq!(output(child).stdout, "over\n");
