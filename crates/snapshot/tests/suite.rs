@@ -43,6 +43,7 @@ fn main() {
     match words.as_slice() {
         ["inside", driver, directory] => return inside(driver, Path::new(directory)),
         ["measure", directory] => return measure(Path::new(directory)),
+        ["granted", place, rest @ ..] => return with_sub_ids(Path::new(place), rest),
         words if words.contains(&"--list") => return,
         words if words.contains(&"--ignored") => return run_all(&["measure"]),
         _ => {}
@@ -66,9 +67,36 @@ fn run_all(arguments: &[&str]) {
         println!("SKIP as another user: needs root");
         return;
     }
+    let user = place.path().join("user");
+    run(as_user("54323", &program).args(arguments).arg(user));
+    let granted = place.path().join("granted");
+    run(Command::new(&program).arg("granted").arg(place.path()).args(arguments).arg(granted));
+}
+
+fn as_user(uid: &str, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", "54323", "--regid", "54323", "--clear-groups"]).arg(&program);
-    run(command.args(arguments).arg(place.path().join("user")));
+    command.args(["--reuid", uid, "--regid", uid, "--clear-groups"]).arg(program);
+    command
+}
+
+/// Runs this executable as a user whom the machine grants sub-ids, for this test only.
+fn with_sub_ids(place: &Path, arguments: &[&str]) {
+    lathe_userns::enter().expect("enter as root");
+    let passwd = fs::read_to_string("/etc/passwd").expect("read the users");
+    let files = [
+        ("/etc/subuid", "54324:300000:65536\n".to_owned()),
+        ("/etc/subgid", "54324:300000:65536\n".to_owned()),
+        ("/etc/passwd", format!("{passwd}ann:x:54324:54324::/:/bin/sh\n")),
+    ];
+    for (file, text) in files {
+        if !Path::new(file).exists() {
+            return println!("SKIP with sub-ids: {file} is missing");
+        }
+        let instead = place.join(file.replace('/', "-"));
+        fs::write(&instead, text).expect("write the text");
+        rustix::mount::mount_bind(&instead, file).expect("cover the file");
+    }
+    run(as_user("54324", &place.join("suite")).args(arguments));
 }
 
 fn run(command: &mut Command) {
@@ -92,7 +120,7 @@ fn inside(driver: &str, directory: &Path) {
     };
     for (name, case) in CASES {
         case(&snapshots);
-        println!("{:?} {driver}: {name} ok", entered.mode);
+        println!("{} {driver}: {name} ok", mode_name(&entered));
     }
     if driver == "overlay" && snapshots.driver() != Some(&Driver::Overlay) {
         println!("SKIP overlay: {:?}", snapshots.driver());
@@ -100,6 +128,15 @@ fn inside(driver: &str, directory: &Path) {
     let mut damage = Vec::new();
     store.check(&mut |finding| damage.push(finding)).expect("check the store");
     assert_eq!(damage, [], "after all cases");
+}
+
+fn mode_name(entered: &lathe_userns::Entered) -> &'static str {
+    match entered.mode {
+        lathe_userns::Mode::Root => "root",
+        lathe_userns::Mode::SubIds { .. } => "with sub-ids",
+        lathe_userns::Mode::SingleId { .. } => "with a single id",
+        lathe_userns::Mode::Nested => "nested",
+    }
 }
 
 /// Makes a snapshot by writing files to it; a name that ends in `/` is a directory, a name with
@@ -285,7 +322,9 @@ fn the_parent_is_not_changed_by_the_child(snapshots: &Snapshots) {
 
 /// Prints how long a step takes that changes nothing.
 fn measure(directory: &Path) {
+    let start = Instant::now();
     let entered = lathe_userns::enter().expect("enter");
+    println!("enter: {:?}", start.elapsed());
     let start = Instant::now();
     let store = Store::open(directory).expect("open the store");
     println!("make the store: {:?}", start.elapsed());
@@ -312,7 +351,7 @@ fn measure(directory: &Path) {
         active.commit().expect("commit");
         times[3].push(start.elapsed());
     }
-    println!("{:?}, a chain of 11, 200 times:", entered.mode);
+    println!("{}, a chain of 11, 200 times:", mode_name(&entered));
     for (name, mut times) in ["prepare", "mount", "unmount", "commit"].into_iter().zip(times) {
         times.sort();
         let (least, median) = (times[0].as_micros(), times[times.len() / 2].as_micros());
