@@ -244,7 +244,7 @@ fn nodes() -> impl Strategy<Value = Vec<(String, Node)>> {
     let name = "([a-dü]|[a-b]{60}|[a-b]{120})(/([a-dü]|[b-c]{60})){0,3}";
     let node = prop_oneof![
         (proptest::collection::vec(any::<u8>(), 0..2000), 0o400..0o7777_u32)
-            .prop_map(|(content, mode)| Node::File(content, mode)),
+            .prop_map(|(content, mode)| Node::File(content, mode | 0o400)),
         (0o700..0o7777_u32).prop_map(|mode| Node::Directory(mode | 0o700)),
         "[a-z/.]{1,150}".prop_map(Node::Symlink),
         Just(Node::Link),

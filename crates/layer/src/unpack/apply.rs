@@ -65,9 +65,24 @@ pub(crate) struct Applier<'a> {
     places: Places,
     /// Paths without links that this archive made or changed, with those above them.
     pub(super) touched: HashSet<PathBuf>,
-    /// Times of directories, set when nothing goes into them any more. By path without links.
-    times: BTreeMap<PathBuf, Timestamp>,
+    /// What directories get when nothing goes into them any more. By path without links.
+    late: BTreeMap<PathBuf, Late>,
     outcome: Outcome,
+}
+
+/// Mode of a file: the one that it was made with, if it was made, and the one that it shall have.
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    with: Option<u32>,
+    mode: u32,
+}
+
+/// What a directory gets at the end.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    mtime: Timestamp,
+    /// A mode that keeps its owner out; only the privileged could still write there.
+    mode: Option<u32>,
 }
 
 impl<'a> Applier<'a> {
@@ -79,7 +94,7 @@ impl<'a> Applier<'a> {
             creation: Creation::new(),
             places: Places::default(),
             touched: HashSet::new(),
-            times: BTreeMap::new(),
+            late: BTreeMap::new(),
             outcome: Outcome::default(),
         }
     }
@@ -95,13 +110,17 @@ impl<'a> Applier<'a> {
 
     /// Sets what had to wait.
     pub(crate) fn finish(self) -> Result<Outcome> {
-        for (path, mtime) in &self.times {
+        // From the inside: a directory that is closed already cannot be looked into.
+        for (path, late) in self.late.iter().rev() {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
             // Something else may have come in its place; then there is nothing to set.
             let Some(dir) = self.root.dir_without_links(parent)? else { continue };
-            match dir.set_times(name, *mtime) {
-                Err(error) if error.is_not_found() => {}
+            match dir.set_times(name, late.mtime) {
+                Err(error) if error.is_not_found() => continue,
                 result => result?,
+            }
+            if let Some(mode) = late.mode {
+                dir.set_mode(name, mode)?;
             }
         }
         Ok(self.outcome)
@@ -156,7 +175,7 @@ impl<'a> Applier<'a> {
         let options = DirOptions { owner, mode: 0o755, mtime: Some(mtime) };
         for made in self.root.create_dir_all(path, &options)? {
             self.touch(&made);
-            self.times.insert(made.clone(), mtime);
+            self.late.insert(made.clone(), Late { mtime, mode: None });
             self.outcome.implicit_directories.push(made);
         }
         // The path of the opened directory is the one without links.
@@ -198,7 +217,7 @@ impl<'a> Applier<'a> {
     fn clear_known(&mut self, dir: &Dir, name: &OsStr, metadata: &Metadata) -> Result<()> {
         if matches!(metadata.kind, FileKind::Directory | FileKind::Symlink) {
             self.places.clear();
-            self.times.remove(&dir.path().join(name));
+            self.late.remove(&dir.path().join(name));
         }
         Ok(dir.remove(name)?)
     }
@@ -237,7 +256,8 @@ impl<'a> Applier<'a> {
                 CopyError::Read(source) => Error::ReadLayer { source },
                 CopyError::Write(source) => failed(source),
             })?;
-        self.finish_open(&file, header, target, name, Some(header.mode & 0o777))?;
+        let made = Made { with: Some(header.mode & 0o777), mode: header.mode };
+        self.finish_open(&file, header, (target, name), made)?;
         self.xattrs(header, dir, name, Some(&file))?;
         lathe_rootfs::set_file_times(&file, header.mtime).map_err(failed)
     }
@@ -261,9 +281,11 @@ impl<'a> Applier<'a> {
             result => result?,
         }
         let child = dir.open_dir(name)?;
-        self.finish_open(&child, header, target, name, made)?;
+        let open = header.mode | 0o700;
+        let late = (open != header.mode).then_some(header.mode);
+        self.finish_open(&child, header, (target, name), Made { with: made, mode: open })?;
         self.xattrs(header, dir, name, None)?;
-        self.times.insert(child.path().to_owned(), header.mtime);
+        self.late.insert(child.path().to_owned(), Late { mtime: header.mtime, mode: late });
         self.places.push(path.to_owned(), Rc::new(Target::new(child)?));
         Ok(())
     }
@@ -339,17 +361,16 @@ impl<'a> Applier<'a> {
         &mut self,
         file: impl std::os::fd::AsFd,
         header: &Header,
-        target: &Target,
-        name: &OsStr,
-        made: Option<u32>,
+        (target, name): (&Target, &OsStr),
+        made: Made,
     ) -> Result<()> {
         let owner = self.owner(header);
         let path = || target.dir().path().join(name);
         let failed = |source| Error::UnpackEntry { path: path(), source };
-        match self.creation.finish(&file, target, made, owner, header.mode) {
+        match self.creation.finish(&file, target, made.with, owner, made.mode) {
             Err(error) if self.is_unmapped(&error) => {
                 self.skip(&path(), SkipReason::Owner);
-                lathe_rootfs::set_file_mode(&file, header.mode).map_err(failed)
+                lathe_rootfs::set_file_mode(&file, made.mode).map_err(failed)
             }
             result => result.map_err(failed),
         }
