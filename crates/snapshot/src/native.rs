@@ -2,7 +2,9 @@
 //!
 //! The changed copy is compared with what was noted of it right after it was made (inode and time
 //! of change of every entry), and what differs is copied into the directory of changes in
-//! overlay's form.
+//! overlay's form. Where even whiteout devices cannot be made (on an overlay itself, and that is the
+//! usual place for this driver: a container), the form is that of nested overlays: an empty file
+//! with the attribute `overlay.whiteout`.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -21,6 +23,7 @@ use lathe_rootfs::Root;
 use lathe_rootfs::Selection;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 use crate::driver::End;
 use crate::driver::Layers;
@@ -31,6 +34,15 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::overlay::Marks;
 use crate::snapshots::make_private;
+
+/// Where overlay keeps its marks: as root of the machine, and in user namespaces.
+const PREFIXES: [&str; 2] = ["trusted.overlay.", "user.overlay."];
+
+/// The mark of a directory that hides what is below.
+const OPAQUE: &str = "opaque";
+
+/// The mark of a file that stands for a removed one.
+const WHITEOUT: &str = "whiteout";
 
 /// The driver.
 #[derive(Debug)]
@@ -55,7 +67,7 @@ struct Version {
 impl Snapshotter for Native {
     fn show(&self, layers: &Layers, point: &Path) -> Result<Shown> {
         let Some(upper) = &layers.upper else {
-            self.stack(&layers.lower, point)?;
+            Self::stack(&layers.lower, point)?;
             return Ok(Shown { path: point.to_owned(), end: End::Remove, before: None });
         };
         let path = upper.work.join("tree");
@@ -65,7 +77,7 @@ impl Snapshotter for Native {
         if !upper.work.exists() {
             make_private(&upper.work)?;
         }
-        self.stack(&layers.lower, &path)?;
+        Self::stack(&layers.lower, &path)?;
         let before = Some(Before { entries: versions(&path)? });
         Ok(Shown { path, end: End::Leave, before })
     }
@@ -80,10 +92,10 @@ impl Snapshotter for Native {
         };
         copy_tree(&tree, &upper.changes, &|path, _| wanted(path))?;
         for path in &difference.replaced {
-            self.mark_opaque(&upper.changes.join(path))?;
+            self.mark(&upper.changes.join(path), OPAQUE)?;
         }
         for path in &difference.removed {
-            make_whiteout(&upper.changes.join(path))?;
+            self.make_whiteout(&upper.changes.join(path))?;
         }
         Ok(lathe_store::remove_tree(&upper.work)?)
     }
@@ -91,64 +103,72 @@ impl Snapshotter for Native {
 
 impl Native {
     /// Copies layers, the top one last, into a new directory.
-    fn stack(&self, lower: &[PathBuf], tree: &Path) -> Result<()> {
+    fn stack(lower: &[PathBuf], tree: &Path) -> Result<()> {
         fs::create_dir(tree).map_err(|source| Error::io("create", tree, source))?;
         for layer in lower.iter().rev() {
-            self.make_way(layer, tree)?;
+            Self::make_way(layer, tree)?;
             copy_tree(layer, tree, &|path, _| {
                 // Whiteouts have done their work.
-                let whiteout =
-                    fs::symlink_metadata(layer.join(path)).is_ok_and(|m| is_whiteout(&m));
+                let path = layer.join(path);
+                let whiteout = fs::symlink_metadata(&path).is_ok_and(|m| is_whiteout(&path, &m));
                 if whiteout { Selection::Skip } else { Selection::Keep }
             })?;
             copy_top(layer, tree)?;
         }
-        self.remove_marks(tree)
+        Self::remove_marks(tree)
     }
 
     /// Removes from the tree what the layer deletes or replaces.
-    fn make_way(&self, layer: &Path, tree: &Path) -> Result<()> {
+    fn make_way(layer: &Path, tree: &Path) -> Result<()> {
         let root = open(tree)?;
         for (path, metadata) in walk(layer)? {
             let Ok(there) = fs::symlink_metadata(tree.join(&path)) else { continue };
-            let opaque = metadata.is_dir() && self.is_opaque(&layer.join(&path));
+            let opaque = metadata.is_dir() && is_marked(&layer.join(&path), OPAQUE);
             let other_kind = metadata.is_dir() != there.is_dir();
-            if is_whiteout(&metadata) || opaque || other_kind {
+            if is_whiteout(&layer.join(&path), &metadata) || opaque || other_kind {
                 root.remove(&path).map_err(|source| copy_error(tree, source))?;
             }
         }
         Ok(())
     }
 
-    fn opaque_name(&self) -> &'static str {
-        match self.marks {
-            Marks::Trusted => "trusted.overlay.opaque",
-            Marks::User => "user.overlay.opaque",
-        }
-    }
-
-    fn is_opaque(&self, directory: &Path) -> bool {
-        let mut value = [0_u8; 2];
-        let name = self.opaque_name();
-        matches!(rustix::fs::lgetxattr(directory, name, &mut value), Ok(1) if value[0] == b'y')
-    }
-
-    fn mark_opaque(&self, directory: &Path) -> Result<()> {
-        let flags = rustix::fs::XattrFlags::empty();
-        rustix::fs::lsetxattr(directory, self.opaque_name(), b"y", flags)
-            .map_err(|errno| Error::io("mark", directory, errno))
-    }
-
     /// Removes overlay's marks, which the copies of directories have with their other attributes.
-    fn remove_marks(&self, tree: &Path) -> Result<()> {
+    fn remove_marks(tree: &Path) -> Result<()> {
         for (path, metadata) in walk(tree)? {
             let path = tree.join(path);
-            if metadata.is_dir() && self.is_opaque(&path) {
-                rustix::fs::lremovexattr(&path, self.opaque_name())
-                    .map_err(|errno| Error::io("unmark", &path, errno))?;
+            if metadata.is_dir() {
+                unmark(&path)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Native {
+    fn mark(&self, path: &Path, mark: &str) -> Result<()> {
+        let own = match self.marks {
+            Marks::Trusted => PREFIXES[0],
+            Marks::User => PREFIXES[1],
+        };
+        let set = |prefix: &str| {
+            let name = format!("{prefix}{mark}");
+            rustix::fs::lsetxattr(path, name, b"y", rustix::fs::XattrFlags::empty())
+        };
+        // An older overlay keeps its own attributes to itself.
+        let marked = set(own).or_else(|_| set(PREFIXES[1]));
+        marked.map_err(|errno| Error::io("mark", path, errno))
+    }
+
+    fn make_whiteout(&self, path: &Path) -> Result<()> {
+        let here = rustix::fs::CWD;
+        match rustix::fs::mknodat(here, path, FileType::CharacterDevice, Mode::empty(), 0) {
+            Ok(()) => Ok(()),
+            Err(Errno::PERM) => {
+                fs::File::create_new(path).map_err(|source| Error::io("create", path, source))?;
+                self.mark(path, WHITEOUT)
+            }
+            Err(errno) => Err(Error::io("create", path, errno)),
+        }
     }
 }
 
@@ -223,13 +243,31 @@ fn walk(top: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     Ok(found)
 }
 
-fn is_whiteout(metadata: &Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == 0
+/// Says whether an entry of a layer removes what is below: a character device 0:0, or an empty file
+/// with an attribute (kernel 6.7).
+fn is_whiteout(path: &Path, metadata: &Metadata) -> bool {
+    if metadata.file_type().is_char_device() {
+        return metadata.rdev() == 0;
+    }
+    metadata.is_file() && metadata.len() == 0 && is_marked(path, WHITEOUT)
 }
 
-fn make_whiteout(path: &Path) -> Result<()> {
-    rustix::fs::mknodat(rustix::fs::CWD, path, FileType::CharacterDevice, Mode::empty(), 0)
-        .map_err(|errno| Error::io("create", path, errno))
+fn is_marked(path: &Path, mark: &str) -> bool {
+    PREFIXES.iter().any(|prefix| {
+        let mut value = [0_u8; 2];
+        let name = format!("{prefix}{mark}");
+        matches!(rustix::fs::lgetxattr(path, name, &mut value), Ok(1) if value[0] == b'y')
+    })
+}
+
+fn unmark(directory: &Path) -> Result<()> {
+    for prefix in PREFIXES {
+        match rustix::fs::lremovexattr(directory, format!("{prefix}{OPAQUE}")) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(Error::io("unmark", directory, errno)),
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<Root> {

@@ -60,6 +60,7 @@ impl Random {
     }
 }
 
+/// INV-STORE-2 and INV-STORE-4.
 #[test]
 fn killed_processes_leave_a_sound_store() {
     let directory = tempfile::tempdir().unwrap();

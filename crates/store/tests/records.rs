@@ -175,6 +175,7 @@ fn images_are_found_by_the_beginning_of_their_id() {
     assert_eq!(by_manifest.unwrap().id, image.id);
 }
 
+/// INV-STORE-5.
 #[test]
 fn pruning_keeps_what_images_containers_and_cache_records_need() {
     let bench = Bench::new();
@@ -349,6 +350,7 @@ fn nothing_is_pruned_while_another_uses_the_store() {
     drop(own);
 }
 
+/// INV-STORE-3.
 #[test]
 fn a_started_blob_and_a_started_snapshot_keep_pruning_away() {
     let bench = Bench::new();

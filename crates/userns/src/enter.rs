@@ -124,9 +124,11 @@ pub fn enter() -> Result<Entered> {
 }
 
 /// Joins the user and mount namespaces of another process of the same user, such as the one that
-/// owns a container. In place of [`enter`], with the same preconditions.
+/// owns a container. In place of [`enter`], with the same preconditions. The working directory is
+/// the one of the same path there.
 pub fn join(pid: i32) -> Result<()> {
     let failed = |source: std::io::Error| Error::Join { pid, source };
+    let directory = std::env::current_dir().map_err(failed)?;
     let Some(target) = rustix::process::Pid::from_raw(pid) else {
         return Err(failed(Errno::ESRCH.into()));
     };
@@ -137,6 +139,7 @@ pub fn join(pid: i32) -> Result<()> {
         flags |= CloneFlags::CLONE_NEWUSER;
     }
     nix::sched::setns(&pidfd, flags).map_err(|errno| failed(errno.into()))?;
+    std::env::set_current_dir(&directory).map_err(failed)?;
     become_root()
 }
 

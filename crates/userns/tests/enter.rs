@@ -17,6 +17,11 @@ fn main() {
         inside(Path::new(&arguments[2]));
         return;
     }
+    match arguments.get(1).map(String::as_str) {
+        Some("hold") => return hold(),
+        Some("join") => return join(&arguments[2]),
+        _ => {}
+    }
     if arguments.iter().any(|argument| argument == "--list") {
         println!("enter: test");
         return;
@@ -85,9 +90,51 @@ fn users_enter_with_and_without_sub_ids(directory: &Path) {
     if Path::new("/usr/bin/newuidmap").exists() {
         assert!(with.starts_with("sub-ids 65537; owner 0; chown true"), "{with}");
     }
+    a_user_joins_the_namespaces_of_his_own_process(&program);
     let without = as_user("54322");
     assert!(without.starts_with("single-id"), "{without}");
     assert!(without.contains("owner 0; chown false"), "{without}");
+}
+
+/// Enters, says so, and stays until its input ends.
+fn hold() {
+    lathe_userns::enter().expect("enter");
+    println!("entered");
+    std::io::stdin().read_line(&mut String::new()).expect("wait for the end");
+}
+
+fn join(pid: &str) {
+    let joined = lathe_userns::join(pid.parse().expect("a process id"));
+    let link = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).expect("read a link");
+    println!("{}", joined.is_ok() && link("self") == link(pid) && nix::unistd::getuid().is_root());
+}
+
+fn a_user_joins_the_namespaces_of_his_own_process(program: &Path) {
+    use std::io::BufRead as _;
+    use std::process::Stdio;
+    let as_user = |uid: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", uid, "--regid", uid, "--clear-groups"]).arg(program);
+        command
+    };
+    let mut command = as_user("54321");
+    let mut held = command
+        .arg("hold")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start the process to join");
+    let mut lines = std::io::BufReader::new(held.stdout.take().expect("its output")).lines();
+    lines.next().expect("it entered").expect("it entered");
+    let pid = held.id().to_string();
+    let joins = |uid: &str| {
+        let output = as_user(uid).arg("join").arg(&pid).output().expect("run the other");
+        String::from_utf8_lossy(&output.stdout).trim() == "true"
+    };
+    assert!(joins("54321"), "the same user joins");
+    assert!(!joins("54322"), "another user does not");
+    drop(held.stdin.take());
+    held.wait().expect("wait for the process");
 }
 
 /// Lets a file of the machine have another text, in this mount namespace only.

@@ -10,6 +10,7 @@ fn ingest_is_empty(store: &Store) -> bool {
     fs::read_dir(store.directory().join("ingest")).unwrap().next().is_none()
 }
 
+/// INV-STORE-1.
 #[test]
 fn a_blob_is_seen_only_when_complete() {
     let (_directory, store) = store();
