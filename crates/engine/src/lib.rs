@@ -1,1 +1,36 @@
-//! The pipeline, from request to outcome.
+//! The pipeline, from request to outcome, and the commands around images and containers.
+//!
+//! Read `build.rs` first: one function whose statements are the arrows of ARCHITECTURE.md's
+//! picture. `request.rs` and `outcome.rs` are what goes in and comes out.
+//!
+//! # Invariants
+//! - `INV-ENGINE-ORDER`: a later phase never changes the value of an earlier one; each phase is a
+//!   function from values to a value.
+//! - `INV-ENGINE-EXCERPT`: an error that stems from a line of the Dockerfile shows that line.
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod build;
+mod dockerfile;
+mod engine;
+mod error;
+mod outcome;
+mod request;
+mod resolve;
+mod solve;
+mod time;
+
+pub use build::build;
+pub use engine::{Engine, EngineOptions};
+pub use error::{Error, FailureKind, Result};
+pub use lathe_container as container;
+pub use lathe_container::shim_main;
+pub use lathe_executor::init_main;
+pub use lathe_exporter::{ExportSpec, Receipt};
+pub use lathe_frontend::FrontendOptions;
+pub use lathe_registry as registry;
+pub use lathe_source::PullPolicy;
+pub use lathe_store as store;
+pub use lathe_worker::BuildNetwork;
+pub use outcome::{BuildOutcome, StepReport};
+pub use request::{BuildRequest, DockerfileInput, Inputs, NetworkMode, RunRequest};

@@ -1,0 +1,128 @@
+//! From snapshots to layers, an image, and where it goes.
+
+use lathe_exporter::{ExportRequest, ExportSpec, ImageLayer, Push, Receipt};
+use lathe_frontend::{HistoryItem, ImageTarget};
+use lathe_layer::Compression;
+use lathe_oci::{BuiltImage, History, LayerEntry};
+use lathe_solver::Solution;
+use lathe_store::SnapshotId;
+use lathe_worker::Output;
+
+use crate::{BuildRequest, Engine, Result, time};
+
+/// The remark that BuildKit leaves in each history item; tools look for it.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// Makes the image of a target; also returns the bytes of its unpacked layers.
+pub(crate) fn assemble(
+    engine: &Engine,
+    request: &BuildRequest,
+    target: &ImageTarget,
+    solution: &Solution<Output>,
+) -> Result<(BuiltImage, u64)> {
+    let chain = built_chain(engine, target, solution)?;
+    let built = layers(engine, &chain, request.epoch)?;
+    let mut size = built.iter().map(|layer| layer.unpacked_size).sum();
+    let mut entries = Vec::new();
+    if let Some(base) = &target.base {
+        for (diff_id, descriptor) in base.config.rootfs.diff_ids.iter().zip(&base.layers) {
+            let known = engine.store.layers_by_diff_id(*diff_id)?;
+            size += known.first().map_or(0, |layer| layer.unpacked_size);
+            entries.push(LayerEntry { diff_id: *diff_id, descriptor: descriptor.clone() });
+        }
+    }
+    entries.extend(built.into_iter().map(|layer| layer.entry));
+    let times = created_times(engine, &chain, request.epoch)?;
+    let history = history(target, &times);
+    let mut config = target.config.clone();
+    config.created = history.last().and_then(|item| item.created.clone());
+    Ok((lathe_oci::assemble(config, history, entries)?, size))
+}
+
+/// Writes the image where the request says.
+pub(crate) fn export(
+    engine: &Engine,
+    request: &BuildRequest,
+    image: &BuiltImage,
+    size: u64,
+    tree: Option<SnapshotId>,
+) -> Result<Vec<Receipt>> {
+    let default = [ExportSpec::Image { names: Vec::new(), push: Push::No }];
+    let specs = if request.exports.is_empty() { &default[..] } else { &request.exports };
+    let client = || engine.client().map_err(Into::into);
+    let env = engine.exporter_env(&client);
+    let request = ExportRequest {
+        image: Some(image),
+        size,
+        tree,
+        names: &request.tags,
+        epoch: request.epoch,
+        owners: engine.owners,
+    };
+    let receipts = specs.iter().map(|spec| lathe_exporter::export(&env, spec, &request));
+    Ok(receipts.collect::<std::result::Result<_, _>>()?)
+}
+
+/// Returns the file tree of a target, `None` if it is empty.
+pub(crate) fn top(target: &ImageTarget, solution: &Solution<Output>) -> Option<SnapshotId> {
+    let vertex = target.vertex?;
+    match solution.nodes[vertex.0 as usize].output {
+        Some(Output::Snapshot(snapshot)) => Some(snapshot),
+        Some(Output::Context(_)) | None => None,
+    }
+}
+
+/// Returns the snapshots that this build made or found, lowest first.
+///
+/// Each instruction with a layer makes one snapshot on top of the last, so that the topmost ones
+/// are those of the history, whether the steps between were run, found or not even looked at.
+fn built_chain(
+    engine: &Engine,
+    target: &ImageTarget,
+    solution: &Solution<Output>,
+) -> Result<Vec<SnapshotId>> {
+    let Some(top) = top(target, solution) else { return Ok(Vec::new()) };
+    let made = target.history.iter().filter(|item| item.vertex.is_some()).count();
+    let mut chain = engine.store.snapshot_chain(top)?;
+    chain.truncate(made);
+    chain.reverse();
+    Ok(chain)
+}
+
+fn layers(engine: &Engine, chain: &[SnapshotId], epoch: Option<i64>) -> Result<Vec<ImageLayer>> {
+    let client = || engine.client().map_err(Into::into);
+    let env = engine.exporter_env(&client);
+    Ok(lathe_exporter::layers(&env, chain, Compression::Gzip, epoch)?)
+}
+
+fn created_times(engine: &Engine, chain: &[SnapshotId], epoch: Option<i64>) -> Result<Vec<i64>> {
+    let mut times = Vec::new();
+    for snapshot in chain {
+        let created = engine.store.snapshot(*snapshot)?.map_or(0, |record| record.created);
+        times.push(epoch.unwrap_or(created));
+    }
+    Ok(times)
+}
+
+/// Returns the whole history: that of the base image, then one item for each instruction.
+///
+/// An item has the time when its layer was made, so that an image which is built again from the
+/// cache is the same image; an item without layer has the time of the one before.
+fn history(target: &ImageTarget, times: &[i64]) -> Vec<History> {
+    let mut history = target.config.history.clone();
+    let mut times = times.iter();
+    let mut created = history.last().and_then(|item| item.created.clone());
+    for HistoryItem { created_by, vertex } in &target.history {
+        if vertex.is_some() {
+            created = times.next().map(|seconds| time::rfc3339(*seconds));
+        }
+        history.push(History {
+            created: created.clone(),
+            created_by: Some(created_by.clone()),
+            author: target.config.author.clone(),
+            comment: Some(COMMENT.to_owned()),
+            empty_layer: vertex.is_none(),
+        });
+    }
+    history
+}

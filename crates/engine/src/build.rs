@@ -1,0 +1,39 @@
+//! A build, as the picture in ARCHITECTURE.md has it: one statement for each arrow.
+
+use lathe_frontend::{Lowered, lower, plan};
+
+use crate::{
+    BuildOutcome, BuildRequest, Engine, Result,
+    assemble::{assemble, export, top},
+    dockerfile::Source,
+    resolve::resolve,
+    solve::{report, solve},
+};
+
+/// Builds an image and writes it where the request says.
+///
+/// The engine's event sink is told about progress; its cancel token ends the build with
+/// [`crate::Error::Interrupted`].
+pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
+    let _in_use = engine.store.share()?;
+    let source = Source::read(&request.inputs)?;
+    let (file, mut findings) = source.parse()?;
+    let planned = plan(&file, &request.frontend).map_err(|errors| source.errors(errors))?;
+    let resolution = resolve(engine, request, &source, &planned.stages)?;
+    let Lowered { graph, target, warnings } =
+        lower(&file, &planned.stages, &resolution.images, &request.frontend)
+            .map_err(|errors| source.errors(errors))?;
+    let solution = solve(engine, request, &source, &graph, &target, &resolution)?;
+    let (image, size) = assemble(engine, request, &target, &solution)?;
+    let receipts = export(engine, request, &image, size, top(&target, &solution))?;
+    findings.extend(planned.warnings);
+    findings.extend(warnings);
+    Ok(BuildOutcome {
+        image: *image.id(),
+        manifest: image.manifest.descriptor().clone(),
+        size,
+        receipts,
+        steps: report(&graph, &solution),
+        warnings: findings.iter().map(|finding| source.render(finding)).collect(),
+    })
+}

@@ -1,0 +1,123 @@
+//! Why a build failed, in the user's words.
+
+use std::path::PathBuf;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whose turn it is: decides exit code and tone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The user's: a file, a flag, a name.
+    User,
+    /// A step of the build failed.
+    Step,
+    /// The machine's, the network's, a registry's.
+    Environment,
+    /// Nobody's: it was interrupted.
+    Interrupted,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The Dockerfile is wrong; rendered with lines and carets.
+    #[error("{rendered}")]
+    Dockerfile {
+        /// All findings, as text.
+        rendered: String,
+    },
+    /// A step failed; rendered with its line.
+    #[error("{rendered}")]
+    Step {
+        /// The failure as text.
+        rendered: String,
+        /// The exit code of the process, if one ran.
+        code: Option<i32>,
+    },
+    /// There is no Dockerfile.
+    #[error("there is no Dockerfile at `{}`", path.display())]
+    NoDockerfile {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Files beside it whose names look alike.
+        near: Vec<PathBuf>,
+    },
+    /// The build context is no folder.
+    #[error("the build context `{}` is not a folder", .0.display())]
+    NoContext(PathBuf),
+    /// A file of the request cannot be read.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was done.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The user interrupted it.
+    #[error("interrupted")]
+    Interrupted,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] lathe_store::Error),
+    /// A document of the image.
+    #[error(transparent)]
+    Document(#[from] lathe_oci::Error),
+    /// A snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] lathe_snapshot::Error),
+    /// The cache.
+    #[error(transparent)]
+    Worker(#[from] lathe_worker::Error),
+    /// Where the image was to go.
+    #[error(transparent)]
+    Exporter(#[from] lathe_exporter::Error),
+    /// An image that is wanted.
+    #[error(transparent)]
+    Source(#[from] lathe_source::Error),
+    /// The configuration of registries, or one of them.
+    #[error(transparent)]
+    Registry(#[from] lathe_registry::Error),
+    /// The network of processes.
+    #[error(transparent)]
+    Container(#[from] lathe_container::Error),
+}
+
+impl Error {
+    /// Returns whose turn it is.
+    pub const fn kind(&self) -> FailureKind {
+        match self {
+            Self::Dockerfile { .. } | Self::NoDockerfile { .. } | Self::NoContext(_) => {
+                FailureKind::User
+            }
+            Self::Step { .. } => FailureKind::Step,
+            Self::Interrupted => FailureKind::Interrupted,
+            Self::Io { .. }
+            | Self::Store(_)
+            | Self::Document(_)
+            | Self::Snapshot(_)
+            | Self::Worker(_)
+            | Self::Exporter(_)
+            | Self::Source(_)
+            | Self::Registry(_)
+            | Self::Container(_) => FailureKind::Environment,
+        }
+    }
+
+    /// Returns what the user can do, as something that can be typed.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoDockerfile { near, .. } => {
+                let near = near.first()?;
+                Some(format!("did you mean `-f {}`?", near.display()))
+            }
+            Self::NoContext(_) => {
+                Some("give the folder with the sources: `lathe build .`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Pins the images that a plan wants, all at once.
+
+use std::{collections::BTreeMap, thread};
+
+use lathe_dockerfile::{Diagnostic, Span};
+use lathe_frontend::{PinnedImage, Resolution, StageGraph, WantedImage};
+use lathe_oci::Digest;
+use lathe_source::ParsedImage;
+use lathe_worker::PinnedSource;
+
+use crate::{BuildRequest, Engine, Error, Result, dockerfile::Source};
+
+/// The images, for lowering and for the worker.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) images: Resolution,
+    pub(crate) sources: BTreeMap<Digest, PinnedSource>,
+}
+
+/// Finds the manifest and config of each image that the stages want.
+pub(crate) fn resolve(
+    engine: &Engine,
+    request: &BuildRequest,
+    source: &Source,
+    stages: &StageGraph,
+) -> Result<Resolved> {
+    let wanted = stages.wanted();
+    let pin =
+        |image: &WantedImage| engine.images.pin(&image.reference, &image.platform, request.pull);
+    let pinned: Vec<_> = match wanted.len() {
+        // A thread costs more than looking a known image up.
+        0 | 1 => wanted.keys().map(pin).collect(),
+        _ => thread::scope(|scope| {
+            let threads: Vec<_> =
+                wanted.keys().map(|image| scope.spawn(move || pin(image))).collect();
+            threads
+                .into_iter()
+                .map(|thread| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
+        }),
+    };
+    let mut resolved = Resolved { images: Resolution::default(), sources: BTreeMap::new() };
+    let mut findings = Vec::new();
+    for ((image, span), pinned) in wanted.into_iter().zip(pinned) {
+        match pinned {
+            Ok(pinned) => resolved.add(image, pinned),
+            Err(lathe_source::Error::Cancelled) => return Err(Error::Interrupted),
+            Err(error) => findings.push(finding(&image, span, &error)),
+        }
+    }
+    if engine.images.cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    if findings.is_empty() { Ok(resolved) } else { Err(source.errors(findings)) }
+}
+
+impl Resolved {
+    fn add(&mut self, wanted: WantedImage, image: ParsedImage) {
+        let pinned = PinnedImage {
+            manifest: image.manifest.digest,
+            config: image.config.clone(),
+            layers: image.document.layers.clone(),
+        };
+        let source = PinnedSource { reference: wanted.reference.clone(), image };
+        self.sources.insert(pinned.manifest, source);
+        self.images.images.insert(wanted, pinned);
+    }
+}
+
+fn finding(image: &WantedImage, span: Span, error: &lathe_source::Error) -> Diagnostic {
+    let mut message = format!("cannot find out what `{}` is: {error}", image.reference.familiar());
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = error.source();
+    }
+    Diagnostic::error(span, message)
+}

@@ -1,0 +1,215 @@
+//! Hands the graph to the solver and the worker, and tells failures with their lines.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use lathe_dockerfile::{Diagnostic, Span, suggest};
+use lathe_event::{Cancel, Event, StepId};
+use lathe_frontend::ImageTarget;
+use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
+use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_tree::Timestamp;
+use lathe_worker::{BuildNetwork, Output, RunPolicy, StoreCache, Worker};
+
+use crate::{
+    BuildRequest, DockerfileInput, Engine, Error, NetworkMode, Result, StepReport,
+    dockerfile::Source, resolve::Resolved, time,
+};
+
+/// Lines of a failed process that an error shows.
+const TAIL_LINES: usize = 20;
+
+/// Makes the target's file tree, running as little as possible.
+pub(crate) fn solve(
+    engine: &Engine,
+    request: &BuildRequest,
+    source: &Source,
+    graph: &BuildGraph,
+    target: &ImageTarget,
+    resolved: &Resolved,
+) -> Result<Solution<Output>> {
+    let events = &*engine.images.events;
+    let steps = graph.vertices().map(|(id, vertex)| (StepId(id.0), vertex.meta.name.clone()));
+    events.emit(Event::Planned { steps: steps.collect() });
+
+    // The user's token must not be set by a failing step: whoever asks it wants to know whether
+    // the user interrupted.
+    let user = &engine.images.cancel;
+    let stop = Cancel::new();
+    let stop_too = stop.clone();
+    let _linked = user.on_cancel(move || stop_too.cancel());
+
+    let network = Network::prepare(engine, request, graph)?;
+    let run = run_policy(request, network.build_network())?;
+    let folders = folders(request, graph)?;
+    let worker = Worker {
+        graph,
+        store: &engine.store,
+        snapshots: &engine.snapshots,
+        images: &engine.images,
+        pinned: &resolved.sources,
+        folders: &folders,
+        run: &run,
+        epoch: request.epoch.map(Timestamp::from_seconds),
+        cancel: &stop,
+    };
+    let cache = StoreCache::new(engine.store.clone(), time::now());
+    let options = SolveOptions { jobs: request.jobs };
+    let solved = lathe_solver::solve(&dag(graph, target), &worker, &cache, events, &stop, options);
+    cache.flush()?;
+    match solved {
+        Ok(solution) => Ok(solution),
+        Err(_) if user.is_cancelled() => Err(Error::Interrupted),
+        Err(SolveError::Cancelled) => Err(Error::Interrupted),
+        Err(SolveError::Failed { node, error }) => Err(failure(source, graph, node, error)),
+    }
+}
+
+/// Returns what became of the steps, in order of the Dockerfile.
+pub(crate) fn report(graph: &BuildGraph, solution: &Solution<Output>) -> Vec<StepReport> {
+    let step = |((_, vertex), node): (
+        (VertexId, &lathe_graph::Vertex),
+        &lathe_solver::NodeReport<Output>,
+    )| StepReport {
+        name: vertex.meta.name.clone(),
+        disposition: node.disposition,
+        duration: node.duration,
+    };
+    graph.vertices().zip(&solution.nodes).map(step).collect()
+}
+
+fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {
+    let node = |(_, vertex): (VertexId, &lathe_graph::Vertex)| Node {
+        inputs: vertex
+            .inputs
+            .iter()
+            .map(|input| Edge { node: NodeId(input.vertex.0), by_content: input.by_content })
+            .collect(),
+        ignore_cache: vertex.meta.ignore_cache,
+    };
+    let roots = target.vertex.iter().map(|vertex| NodeId(vertex.0)).collect();
+    Dag { nodes: graph.vertices().map(node).collect(), roots }
+}
+
+fn folders(
+    request: &BuildRequest,
+    graph: &BuildGraph,
+) -> Result<BTreeMap<String, (PathBuf, Option<PathBuf>)>> {
+    let mut folders = BTreeMap::new();
+    let uses_context = graph
+        .vertices()
+        .any(|(_, vertex)| matches!(&vertex.op, Op::Source(SourceOp::Local { .. })));
+    if let Some(context) = request.inputs.context.as_ref().filter(|_| uses_context) {
+        let dockerfile = match &request.inputs.dockerfile {
+            DockerfileInput::Path(path) => Some(path.clone()),
+            DockerfileInput::Text(_) => None,
+        };
+        folders.insert("context".to_owned(), (context.clone(), dockerfile));
+    } else if uses_context {
+        return Err(Error::NoContext(PathBuf::from("-")));
+    }
+    Ok(folders)
+}
+
+fn run_policy(request: &BuildRequest, network: BuildNetwork) -> Result<RunPolicy> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| Error::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })
+    };
+    Ok(RunPolicy {
+        network,
+        certificates: request.run.certificates.as_ref().map(read).transpose()?,
+        hosts: request.run.hosts.clone(),
+        // A machine without name servers has none to lend.
+        resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+    })
+}
+
+/// The network of the build's processes, kept up as long as they run.
+struct Network {
+    mode: BuildNetwork,
+}
+
+impl Network {
+    fn prepare(_engine: &Engine, request: &BuildRequest, _graph: &BuildGraph) -> Result<Self> {
+        let mode = match request.run.network {
+            NetworkMode::Default | NetworkMode::Host => BuildNetwork::Host,
+            NetworkMode::None => BuildNetwork::None,
+        };
+        Ok(Self { mode })
+    }
+
+    fn build_network(&self) -> BuildNetwork {
+        self.mode.clone()
+    }
+}
+
+fn failure(source: &Source, graph: &BuildGraph, node: NodeId, error: lathe_worker::Error) -> Error {
+    let vertex = graph.vertex(VertexId(node.0));
+    let span = vertex.meta.span.map(|(start, end)| Span::new(start, end));
+    match (error, span) {
+        (lathe_worker::Error::Cancelled, _) => Error::Interrupted,
+        (lathe_worker::Error::Exit { command, code, tail }, Some(span)) => {
+            let excerpt = source.excerpt(span);
+            let rendered = exit_text(&command, code, &tail, &excerpt);
+            Error::Step { rendered, code: Some(code) }
+        }
+        (lathe_worker::Error::MissingSource { path, place, near, ignored_by }, Some(span)) => {
+            let message = format!("there is no `{path}` in {place}");
+            let finding = Diagnostic::error(span, message);
+            let finding = match ignored_by {
+                Some(file) => finding.help(format!("`{}` keeps it out", file.display())),
+                None => missing_help(finding, &path, &near),
+            };
+            Error::Step { rendered: source.render(&finding).trim_end().to_owned(), code: None }
+        }
+        (error, Some(span)) => {
+            let finding = Diagnostic::error(span, full_text(&error));
+            Error::Step { rendered: source.render(&finding).trim_end().to_owned(), code: None }
+        }
+        (error, None) => Error::Worker(error),
+    }
+}
+
+fn exit_text(command: &str, code: i32, tail: &str, excerpt: &str) -> String {
+    let lines: Vec<&str> = tail.lines().collect();
+    let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+    let output: Vec<String> = last.iter().map(|line| format!("  | {line}")).collect();
+    let mut text = format!("`{command}` ended with exit code {code}\n{}", excerpt.trim_end());
+    if !output.is_empty() {
+        text = format!("{text}\nlast output:\n{}", output.join("\n"));
+    }
+    text
+}
+
+/// Offers the paths that exist: the nearest by name, else what lies beside.
+fn missing_help(finding: Diagnostic, path: &str, near: &[String]) -> Diagnostic {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let same_name = near.iter().find(|candidate| name(candidate) == name(path));
+    let similar = || suggest(path, near.iter().map(String::as_str));
+    let beside: Vec<String> = near.iter().take(8).map(|path| format!("`{path}`")).collect();
+    match same_name.map(String::as_str).or_else(similar) {
+        Some(best) if near.len() > 1 => {
+            finding.help(format!("did you mean `{best}`? there are {}", beside.join(", ")))
+        }
+        Some(best) => finding.help(format!("did you mean `{best}`?")),
+        None if beside.is_empty() => finding,
+        None => finding.help(format!("there are {}", beside.join(", "))),
+    }
+}
+
+/// Joins an error and its causes.
+fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
