@@ -50,6 +50,7 @@ use crate::wire::Failure;
 use crate::wire::Job;
 use crate::wire::Join;
 use crate::wire::Note;
+use crate::wire::Proc;
 use crate::wire::Report;
 use crate::wire::Stub;
 use crate::wire::Task;
@@ -216,7 +217,7 @@ fn supervise(caller: &Channel, channel: &Channel, container: &Container) -> Resu
     let mut fds = vec![container.pidfd.as_fd()];
     fds.extend(notes.terminal.as_ref().map(OwnedFd::as_fd));
     // If the caller is gone, the loop below sees it.
-    let _gone = caller.send(&Report::Started { pid: container.pid }, &fds);
+    let _gone = caller.send(&Report::Started { pid: container.pid, proc: notes.proc }, &fds);
     drop(notes.terminal);
     await_end(caller, container);
     let exit = wait(container);
@@ -231,6 +232,7 @@ struct Notes {
     stubs: Vec<(Stub, OwnedFd)>,
     terminal: Option<OwnedFd>,
     failure: Option<Failure>,
+    proc: Proc,
 }
 
 impl Notes {
@@ -242,6 +244,7 @@ impl Notes {
                     notes.stubs.extend(fds.into_iter().next().map(|parent| (stub, parent)));
                 }
                 Ok(Some((Note::Terminal, fds))) => notes.terminal = fds.into_iter().next(),
+                Ok(Some((Note::SharedProc, _))) => notes.proc = Proc::Callers,
                 Ok(Some((Note::Failed(failure), _))) => notes.failure = Some(failure),
                 Ok(None) => return notes,
                 Err(error) => {

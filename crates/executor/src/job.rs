@@ -14,7 +14,9 @@ use serde::Serialize;
 /// Where a process runs: a root file system and what is lent to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// An already mounted (or plain) directory which becomes `/`.
+    /// An already mounted (or plain) directory which becomes `/`. One sandbox at
+    /// a time: the mount points that one makes in it and removes after would be
+    /// taken from under another.
     pub rootfs: PathBuf,
     /// Whether `/` itself can be written; mounts inside have their own say.
     pub rootfs_access: Access,

@@ -40,6 +40,7 @@ use crate::sys;
 use crate::wire;
 use crate::wire::Job;
 use crate::wire::Join;
+use crate::wire::Proc;
 use crate::wire::Report;
 use crate::wire::Task;
 
@@ -53,6 +54,7 @@ pub struct Running {
     pid: i32,
     pidfd: Arc<OwnedFd>,
     console: Option<OwnedFd>,
+    proc: Proc,
     stage: Stage,
 }
 
@@ -66,6 +68,13 @@ impl Running {
     /// Returns a pidfd of the process, for `poll(2)` and signals.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    /// Returns whether the container sees the caller's /proc with all of its
+    /// processes, because the kernel allowed no new one: so it is inside of
+    /// another container that masks parts of /proc. Worth a note to the user.
+    pub fn shares_proc(&self) -> bool {
+        self.proc == Proc::Callers
     }
 
     /// Takes the master side of the terminal, when one was asked for.
@@ -185,10 +194,10 @@ fn start(
     stage.channel()?.send(&envelope, &sent).map_err(Error::Channel)?;
     drop(fds);
     match stage.receive()? {
-        Some((Report::Started { pid }, fds)) => {
+        Some((Report::Started { pid, proc }, fds)) => {
             let mut fds = fds.into_iter();
             let pidfd = Arc::new(fds.next().ok_or(Error::InitKilled)?);
-            Ok(Running { pid, pidfd, console: fds.next(), stage })
+            Ok(Running { pid, pidfd, console: fds.next(), proc, stage })
         }
         Some((Report::Failed(failure), _)) => {
             stage.reap();

@@ -60,9 +60,18 @@ pub(crate) enum Report {
     /// The program runs. Descriptors: its pidfd, then the terminal if any.
     Started {
         pid: i32,
+        proc: Proc,
     },
     Failed(Failure),
     Exited(Exit),
+}
+
+/// Whose /proc a container has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Proc {
+    #[default]
+    Own,
+    Callers,
 }
 
 /// From the process to be to the init stage. The end of the channel means that
@@ -73,6 +82,8 @@ pub(crate) enum Note {
     Stub(Stub),
     /// Descriptor: the master side of the terminal.
     Terminal,
+    /// The container had to get the caller's /proc.
+    SharedProc,
     Failed(Failure),
 }
 

@@ -33,6 +33,7 @@ use crate::Security;
 use crate::sys;
 use crate::sys::Scope;
 use crate::wire::Failure;
+use crate::wire::Note;
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 const SAFE: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -78,7 +79,13 @@ pub(crate) fn clone_mount(
 pub(crate) fn proc(targets: &Targets<'_>) -> Result<(), Failure> {
     let target = targets.open_plain("proc")?;
     let mounted = match filesystem("proc", &[], SAFE) {
-        Err(Errno::PERM) => lend("/proc", SAFE_BITS),
+        Err(Errno::PERM) => {
+            targets
+                .notes
+                .send(&Note::SharedProc, &[])
+                .map_err(|error| Failure::setup("mount `/proc`", error))?;
+            lend("/proc", SAFE_BITS)
+        }
         other => other,
     };
     mounted

@@ -21,6 +21,7 @@ use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
+use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
 use super::stub;
@@ -122,6 +123,14 @@ impl Targets<'_> {
         above.pop().ok_or(Errno::BUSY)
     }
 
+    /// Returns whether a directory is on one of the caller's mounts. What is
+    /// made there stays, as docker leaves it in volumes: another container may
+    /// have mounted on it meanwhile, and removing a mount point takes away the
+    /// mount.
+    fn is_shared(&self, directory: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+        Ok(mount_id(directory)? != mount_id(self.root)?)
+    }
+
     /// Makes one file or directory, opens it and tells about it.
     fn make(
         &self,
@@ -138,6 +147,9 @@ impl Targets<'_> {
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+        if self.is_shared(parent)? {
+            return Ok(made);
+        }
         let stat = rustix::fs::fstat(&made)?;
         let stub = Stub {
             name: name.as_bytes().to_vec(),
@@ -150,6 +162,12 @@ impl Targets<'_> {
         self.notes.send(&Note::Stub(stub), &[parent]).map_err(|_| Errno::PIPE)?;
         Ok(made)
     }
+}
+
+/// Returns the number of the mount that a descriptor is on (Linux 5.8).
+fn mount_id(fd: BorrowedFd<'_>) -> rustix::io::Result<u64> {
+    let flags = AtFlags::EMPTY_PATH;
+    Ok(rustix::fs::statx(fd, "", flags, StatxFlags::MNT_ID)?.stx_mnt_id)
 }
 
 fn names(path: &Path) -> Vec<OsString> {

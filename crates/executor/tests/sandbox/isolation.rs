@@ -20,6 +20,7 @@ use crate::setup::lend_probe;
 use crate::setup::output;
 use crate::setup::output_of;
 use crate::setup::process;
+use crate::setup::quiet;
 use crate::setup::run;
 use crate::setup::shell;
 
@@ -48,7 +49,10 @@ fn namespaces(_: &Cx) {
         assert_ne!(inside.trim(), outside.to_str().unwrap());
     }
     assert_eq!(output(&sandbox.sandbox(), "echo $$"), "1\n");
-    assert_eq!(output(&sandbox.sandbox(), "ps | wc -l"), "4\n");
+    let running = spawn(&sandbox.sandbox(), &process(&["true"]), quiet()).unwrap();
+    assert!(!running.shares_proc());
+    drop(running);
+    assert_eq!(output(&sandbox.sandbox(), "ps > /list; wc -l < /list"), "3\n");
 }
 
 fn host_name(_: &Cx) {

@@ -48,9 +48,10 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// A container that sleeps with a child; ready when the file is there.
 fn sleeper(rootfs: &Rootfs) -> Running {
-    let running = spawn(&rootfs.sandbox(), &shell("sleep 1000 & touch /ready; wait"), quiet());
+    let running =
+        spawn(&rootfs.sandbox(), &shell("sleep 1000 & touch /ready; wait"), quiet()).unwrap();
     wait_ready(rootfs);
-    running.unwrap()
+    running
 }
 
 fn wait_ready(rootfs: &Rootfs) {
