@@ -31,6 +31,5 @@ pub use lathe_frontend::FrontendOptions;
 pub use lathe_registry as registry;
 pub use lathe_source::PullPolicy;
 pub use lathe_store as store;
-pub use lathe_worker::BuildNetwork;
 pub use outcome::{BuildOutcome, StepReport};
 pub use request::{BuildRequest, DockerfileInput, Inputs, NetworkMode, RunRequest};

@@ -1,9 +1,15 @@
 //! Hands the graph to the solver and the worker, and tells failures with their lines.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
+use lathe_container::SharedNetwork;
 use lathe_dockerfile::{Diagnostic, Span, suggest};
-use lathe_event::{Cancel, Event, StepId};
+use lathe_event::{Cancel, Event, EventSink, StepId};
+use lathe_executor::Network;
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
@@ -38,8 +44,7 @@ pub(crate) fn solve(
     let stop_too = stop.clone();
     let _linked = user.on_cancel(move || stop_too.cancel());
 
-    let network = Network::prepare(engine, request, graph)?;
-    let run = run_policy(request, network.build_network())?;
+    let run = run_policy(engine, request)?;
     let folders = folders(request, graph)?;
     let worker = Worker {
         graph,
@@ -110,40 +115,53 @@ fn folders(
     Ok(folders)
 }
 
-fn run_policy(request: &BuildRequest, network: BuildNetwork) -> Result<RunPolicy> {
+fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
     let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| Error::Io {
-            action: "read",
-            path: path.clone(),
-            source,
-        })
+        std::fs::read(path)
+            .map_err(|source| Error::Io { action: "read", path: path.clone(), source })
     };
+    // A machine without name servers has none to lend.
+    let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     Ok(RunPolicy {
-        network,
+        network: network(request.run.network, resolv_conf.clone(), engine.images.events.clone()),
         certificates: request.run.certificates.as_ref().map(read).transpose()?,
         hosts: request.run.hosts.clone(),
-        // A machine without name servers has none to lend.
-        resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        resolv_conf,
     })
 }
 
-/// The network of the build's processes, kept up as long as they run.
-struct Network {
-    mode: BuildNetwork,
-}
-
-impl Network {
-    fn prepare(_engine: &Engine, request: &BuildRequest, _graph: &BuildGraph) -> Result<Self> {
-        let mode = match request.run.network {
-            NetworkMode::Default | NetworkMode::Host => BuildNetwork::Host,
-            NetworkMode::None => BuildNetwork::None,
-        };
-        Ok(Self { mode })
-    }
-
-    fn build_network(&self) -> BuildNetwork {
-        self.mode.clone()
-    }
+/// Returns what makes the network of the build's processes, once, when the first one starts.
+fn network(
+    mode: NetworkMode,
+    resolv_conf: Vec<u8>,
+    events: Arc<dyn EventSink>,
+) -> Box<dyn Fn() -> BuildNetwork + Send + Sync> {
+    let shared: OnceLock<Option<SharedNetwork>> = OnceLock::new();
+    let own = move |network| BuildNetwork { network, resolv_conf: resolv_conf.clone() };
+    Box::new(move || match mode {
+        NetworkMode::Host => own(Network::Host),
+        NetworkMode::None => own(Network::None),
+        NetworkMode::Default => {
+            let shared = shared.get_or_init(|| match lathe_container::build_network() {
+                Ok(network) => Some(network),
+                Err(unavailable) => {
+                    let text = format!(
+                        "RUN steps use the host's network: {} ({})",
+                        unavailable.reason, unavailable.fix
+                    );
+                    events.emit(Event::Note(text.into()));
+                    None
+                }
+            });
+            match shared {
+                Some(network) => BuildNetwork {
+                    network: Network::Join(network.path()),
+                    resolv_conf: network.resolv_conf().into_bytes(),
+                },
+                None => own(Network::Host),
+            }
+        }
+    })
 }
 
 fn failure(source: &Source, graph: &BuildGraph, node: NodeId, error: lathe_worker::Error) -> Error {

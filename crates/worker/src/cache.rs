@@ -49,11 +49,10 @@ impl CacheIndex for StoreCache {
     fn record(&self, keys: &[CacheKey], recipe: &KeyRecipe, output: &Output) -> Result<()> {
         let Output::Snapshot(snapshot) = output else { return Ok(()) };
         let (Some(canonical), snapshot) = (keys.first(), *snapshot) else { return Ok(()) };
-        let recipe: String = recipe
-            .parts
-            .iter()
-            .map(|part| format!("{}\t{}\n", part.name, escape(&part.value)))
-            .collect();
+        let mut text = String::new();
+        for part in &recipe.parts {
+            text.extend([&part.name, "\t", &escape(&part.value), "\n"]);
+        }
         for key in keys {
             self.store.cache_record(&CacheRecord {
                 key: key.to_string(),
@@ -62,7 +61,7 @@ impl CacheIndex for StoreCache {
                 blobs: Vec::new(),
                 created: self.now,
                 last_used: self.now,
-                recipe: Some(recipe.clone()),
+                recipe: Some(text.clone()),
             })?;
         }
         Ok(())

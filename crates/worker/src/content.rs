@@ -52,8 +52,10 @@ impl Worker<'_> {
                 let mounted = self.snapshots.view(*snapshot)?;
                 let root = Root::open(mounted.path())?;
                 let parts = digests(Tree::Snapshot(&root), selector, &place, None)?;
-                let text: String =
-                    parts.iter().map(|part| format!("{}\0{}\0", part.name, part.value)).collect();
+                let mut text = String::new();
+                for part in &parts {
+                    text.extend([&part.name, "\0", &part.value, "\0"]);
+                }
                 self.store.memo_put(&namespace, [(key.as_bytes(), text.as_bytes())])?;
                 Ok(parts)
             }

@@ -30,8 +30,9 @@ impl Worker<'_> {
             let mut sandbox = Sandbox::new(mounted.path());
             let lent = self.mounts(op, inputs, &mut sandbox)?;
             let process = self.process(op, &root)?;
-            sandbox.network = self.run.network(op.network);
-            sandbox.files.extend(self.run.files());
+            let network = self.run.network(op.network);
+            sandbox.files.extend(self.run.files(&network));
+            sandbox.network = network.network;
             self.run_process(node, op, &sandbox, &process)?;
             drop(lent);
         }

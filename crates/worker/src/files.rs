@@ -107,8 +107,7 @@ impl Worker<'_> {
             destination.push("");
         }
         for source in &sources {
-            if action.unpack == Unpack::ByContent
-                && self.unpack(tree.root(), source, to, &destination, owner)?
+            if action.unpack == Unpack::ByContent && unpack(tree.root(), source, to, &destination)?
             {
                 continue;
             }
@@ -140,31 +139,28 @@ impl Worker<'_> {
         }
         Ok(())
     }
+}
 
-    /// Unpacks the source if it is an archive; tells whether it was one.
-    fn unpack(
-        &self,
-        from: &Root,
-        source: &Path,
-        to: &Root,
-        destination: &Path,
-        owner: Option<Owner>,
-    ) -> Result<bool> {
-        if !from.stat(source)?.is_file() {
-            return Ok(false);
+/// Unpacks the source if it is an archive; tells whether it was one.
+fn unpack(from: &Root, source: &Path, to: &Root, destination: &Path) -> Result<bool> {
+    if !from.stat(source)?.is_file() {
+        return Ok(false);
+    }
+    match probe(from.open_file(source)?)? {
+        Probe::Archive(compression) => {
+            extract(
+                from.open_file(source)?,
+                compression,
+                to,
+                destination,
+                &ExtractOptions::default(),
+            )?;
+            Ok(true)
         }
-        match probe(from.open_file(source)?)? {
-            Probe::Archive(compression) => {
-                let options =
-                    ExtractOptions { owner: owner.filter(|_| false), ..ExtractOptions::default() };
-                extract(from.open_file(source)?, compression, to, destination, &options)?;
-                Ok(true)
-            }
-            Probe::Unsupported(format) => {
-                Err(Error::UnsupportedArchive { path: source.to_owned(), format })
-            }
-            Probe::Other => Ok(false),
+        Probe::Unsupported(format) => {
+            Err(Error::UnsupportedArchive { path: source.to_owned(), format })
         }
+        Probe::Other => Ok(false),
     }
 }
 

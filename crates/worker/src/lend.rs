@@ -3,30 +3,25 @@
 //! None of it is part of a cache key, and none of it stays in the snapshot: files come from a
 //! private file system in memory, variables exist for the process only.
 
-use std::path::PathBuf;
-
 use lathe_executor::Network;
 
 /// Folder of lent files in the sandbox.
 const FOLDER: &str = "/run/lathe";
 
-/// The network of processes that do not ask for another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BuildNetwork {
-    /// The host's.
-    #[default]
-    Host,
-    /// Loopback alone.
-    None,
-    /// The namespace behind this path.
-    Join(PathBuf),
+/// A network with its name servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildNetwork {
+    /// Which one.
+    pub network: Network,
+    /// `/etc/resolv.conf` for processes in it.
+    pub resolv_conf: Vec<u8>,
 }
 
 /// How the processes of a build are run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunPolicy {
-    /// The network of processes that do not ask for another one.
-    pub network: BuildNetwork,
+    /// Makes the network of processes that do not ask for another one; called when the first
+    /// process starts, since most builds find all in the cache and need none.
+    pub network: Box<dyn Fn() -> BuildNetwork + Send + Sync>,
     /// Certificates to trust, PEM: `--ca`.
     pub certificates: Option<Vec<u8>>,
     /// Additional `(name, address)` of `/etc/hosts`: `--add-host`.
@@ -35,23 +30,25 @@ pub struct RunPolicy {
     pub resolv_conf: Vec<u8>,
 }
 
+impl std::fmt::Debug for RunPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunPolicy").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
 impl RunPolicy {
     /// Returns the network for a process.
-    pub(crate) fn network(&self, asked: lathe_graph::Network) -> Network {
-        let default = match &self.network {
-            BuildNetwork::Host => Network::Host,
-            BuildNetwork::None => Network::None,
-            BuildNetwork::Join(path) => Network::Join(path.clone()),
-        };
+    pub(crate) fn network(&self, asked: lathe_graph::Network) -> BuildNetwork {
+        let own = |network| BuildNetwork { network, resolv_conf: self.resolv_conf.clone() };
         match asked {
-            lathe_graph::Network::Default => default,
-            lathe_graph::Network::None => Network::None,
-            lathe_graph::Network::Host => Network::Host,
+            lathe_graph::Network::Default => (self.network)(),
+            lathe_graph::Network::None => own(Network::None),
+            lathe_graph::Network::Host => own(Network::Host),
         }
     }
 
     /// Returns the files that a process finds in its root.
-    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn files(&self, network: &BuildNetwork) -> Vec<(String, Vec<u8>)> {
         let mut hosts =
             String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for (name, address) in &self.hosts {
@@ -59,7 +56,7 @@ impl RunPolicy {
         }
         let mut files = vec![
             ("/etc/hosts".to_owned(), hosts.into_bytes()),
-            ("/etc/resolv.conf".to_owned(), self.resolv_conf.clone()),
+            ("/etc/resolv.conf".to_owned(), network.resolv_conf.clone()),
         ];
         if let Some(certificates) = &self.certificates {
             let bundle = certificate_file();
@@ -108,21 +105,42 @@ fn certificate_file() -> String {
 mod tests {
     use super::*;
 
+    fn policy(certificates: Option<&[u8]>) -> RunPolicy {
+        RunPolicy {
+            network: Box::new(|| BuildNetwork { network: Network::Host, resolv_conf: Vec::new() }),
+            certificates: certificates.map(<[u8]>::to_vec),
+            hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
+            resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
+        }
+    }
+
     #[test]
     fn certificates_are_lent_to_all_tools_but_override_nothing() {
-        let policy = RunPolicy { certificates: Some(b"PEM".to_vec()), ..RunPolicy::default() };
+        let policy = policy(Some(b"PEM"));
         let mut env = vec!["PIP_CERT=/mine".to_owned()];
         policy.add_variables(&mut env);
         assert!(env.contains(&"PIP_CERT=/mine".to_owned()));
         assert_eq!(env.iter().filter(|v| v.starts_with("PIP_CERT=")).count(), 1);
         assert!(env.contains(&"SSL_CERT_FILE=/run/lathe/ca-certificates.crt".to_owned()));
-        assert!(policy.files().iter().any(|(_, content)| content == b"PEM"));
+        let files = policy.files(&policy.network(lathe_graph::Network::Host));
+        assert!(files.iter().any(|(_, content)| content == b"PEM"));
     }
 
     #[test]
     fn without_certificates_no_variable_is_added() {
         let mut env = Vec::new();
-        RunPolicy::default().add_variables(&mut env);
+        policy(None).add_variables(&mut env);
         assert!(env.is_empty());
+    }
+
+    #[test]
+    fn each_network_has_its_own_name_servers() {
+        let policy = policy(None);
+        let servers = |asked| {
+            let files = policy.files(&policy.network(asked));
+            files.into_iter().find(|(path, _)| path == "/etc/resolv.conf").unwrap().1
+        };
+        assert_eq!(servers(lathe_graph::Network::Default), b"");
+        assert_eq!(servers(lathe_graph::Network::Host), b"nameserver 192.0.2.1\n");
     }
 }

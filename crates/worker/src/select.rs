@@ -77,12 +77,11 @@ impl Tree<'_> {
             let path = at.join(&name);
             let Some(metadata) = self.root().try_stat(&path)? else { continue };
             match self.select(&path, metadata.kind) {
-                Selection::Skip => {}
                 Selection::Keep | Selection::Descend if last => found.push(path),
                 Selection::Keep | Selection::Descend if metadata.is_dir() => {
                     self.glob(glob, depth + 1, &path, found)?;
                 }
-                Selection::Keep | Selection::Descend => {}
+                Selection::Keep | Selection::Descend | Selection::Skip => {}
             }
         }
         Ok(())
