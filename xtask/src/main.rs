@@ -7,7 +7,12 @@
 )]
 
 mod bases;
+mod cargo;
+mod packages;
+mod registries;
 mod sh;
+mod test;
+mod tidy;
 
 use std::env;
 use std::process::ExitCode;
@@ -17,12 +22,14 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask TASK
 
 tasks:
+  test    run all checks and tests (what continuous integration runs)
+  tidy    check the rules of this repository
   bases   make stand-in base images and serve them on this machine";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match dispatch(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -30,14 +37,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &[String]) -> Result<()> {
+fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     let Some((task, rest)) = arguments.split_first() else { bail!("{USAGE}") };
     match task.as_str() {
-        "bases" => bases::run(rest),
+        "bases" => bases::run(rest).map(done),
+        "test" => test::run(rest),
+        "tidy" => tidy::run(rest).map(done),
         "-h" | "--help" | "help" => {
             println!("{USAGE}");
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         other => bail!("no task `{other}`\n{USAGE}"),
     }
+}
+
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }

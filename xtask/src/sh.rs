@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail};
 const TAIL_LINES: usize = 25;
 
 /// A command that is being put together; the methods at the end run it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cmd {
     program: OsString,
     arguments: Vec<OsString>,
@@ -66,6 +66,14 @@ impl Cmd {
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
+    }
+
+    /// Lets the command take at most this many seconds; it is killed then.
+    pub(crate) fn within(self, seconds: &str) -> Self {
+        let mut bounded =
+            Self::new("timeout").args(["--kill-after=10", seconds]).arg(&self.program);
+        bounded.arguments.extend(self.arguments);
+        Self { program: bounded.program, arguments: bounded.arguments, ..self }
     }
 
     /// Returns the command line as one would type it, for messages.
@@ -225,7 +233,8 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     install.run()
 }
 
-fn is_installed(package: &str) -> bool {
+/// Returns whether Debian's package manager has installed this.
+pub(crate) fn is_installed(package: &str) -> bool {
     let query = Cmd::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]);
     query.read().is_ok_and(|status| status == "installed")
 }
