@@ -117,8 +117,11 @@ fn folders(
 
 fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
     let read = |path: &PathBuf| {
-        std::fs::read(path)
-            .map_err(|source| Error::Io { action: "read", path: path.clone(), source })
+        std::fs::read(path).map_err(|source| Error::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })
     };
     // A machine without name servers has none to lend.
     let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
