@@ -1,1 +1,51 @@
-//! Writes a built image where it was asked for.
+//! Writes what was built to where it was asked for, and reads archives of images back.
+//!
+//! ```text
+//! snapshots ─layers─► LayerEntry[] ─(lathe_oci::assemble)─► BuiltImage ─export─► Receipt
+//!                                                                       ├ the store, under names
+//!                                                                       ├ OCI layout, archive or folder
+//!                                                                       ├ docker archive
+//!                                                                       └ a registry (push)
+//! snapshot ─export─► a folder, or a tar of the files
+//! archive ─load─► BuiltImage[]
+//! ```
+//!
+//! An exporter never builds, compares or chooses: all that it writes was decided before.
+//! Start with [`ExportSpec`], [`layers`] and [`export`].
+//!
+//! # Invariants
+//! - `INV-EXPORTER-WHOLE`: a file is written under another name and renamed, and a name in the
+//!   store or a registry is given last: what can be seen is whole.
+//! - `INV-EXPORTER-BYTES`: archives are a function of the image and its names: no clock, no order
+//!   of directories on disk.
+//! - `INV-EXPORTER-NAMES`: a name inside of an archive that is loaded is a key, never a path.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod created;
+mod documents;
+mod env;
+mod error;
+mod export;
+mod layers;
+mod layout;
+mod load;
+mod output;
+mod progress;
+mod push;
+mod spec;
+mod stored;
+mod tar;
+mod tree;
+
+pub use archive::{ArchiveForm, ArchiveImage, write_archive};
+pub use created::{created_seconds, parse_rfc3339};
+pub use env::{ClientResult, Env};
+pub use error::{Error, Result};
+pub use export::{ExportRequest, Receipt, export};
+pub use layers::{ImageLayer, layers};
+pub use load::{LoadedImage, load};
+pub use push::{PushReport, push};
+pub use spec::{Destination, ExportSpec, LayoutForm, Push, SpecError};
+pub use stored::{store_image, stored_image};
+pub use tree::Owners;

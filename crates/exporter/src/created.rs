@@ -1,0 +1,85 @@
+//! When an image was made: RFC 3339 text of its config, as seconds.
+
+use lathe_oci::ImageConfig;
+
+/// Returns when the config says that the image was made, in seconds since 1970; 0 when it does
+/// not say.
+pub fn created_seconds(config: &ImageConfig) -> i64 {
+    config.created.as_deref().and_then(parse_rfc3339).unwrap_or(0)
+}
+
+/// Parses `2024-01-31T12:00:00.123+01:00` to seconds since 1970, fractions dropped.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let field = |from: usize, to: usize| -> Option<i64> {
+        let part = bytes.get(from..to)?;
+        part.iter().try_fold(0, |sum, byte| {
+            byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let separator = |at: usize, want: &[u8]| bytes.get(at).filter(|byte| want.contains(byte));
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+    separator(4, b"-").and(separator(7, b"-")).and(separator(10, b"Tt "))?;
+    separator(13, b":").and(separator(16, b":"))?;
+    let in_range = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour <= 23
+        && minute <= 59
+        && second <= 60;
+    if !in_range {
+        return None;
+    }
+    let rest = &text[19..];
+    let zone = rest
+        .strip_prefix('.')
+        .map_or(rest, |fraction| fraction.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(seconds - zone_offset(zone)?)
+}
+
+/// Returns how many seconds a zone is ahead of UTC.
+fn zone_offset(zone: &str) -> Option<i64> {
+    if zone == "Z" || zone == "z" {
+        return Some(0);
+    }
+    let sign = match zone.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = zone[1..].split_once(':')?;
+    let number = |text: &str| (text.len() == 2).then(|| text.parse::<i64>().ok()).flatten();
+    Some(sign * (number(hours)? * 3600 + number(minutes)? * 60))
+}
+
+/// Days from a date of the Gregorian calendar (Howard Hinnant's `days_from_civil`).
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_rfc3339;
+
+    #[test]
+    fn times_of_configs_are_read() {
+        let check = |text: &str, seconds| assert_eq!(parse_rfc3339(text), seconds, "{text}");
+        check("1970-01-01T00:00:00Z", Some(0));
+        check("2024-02-29T12:34:56.789012345Z", Some(1_709_210_096));
+        check("2024-02-29T13:34:56+01:00", Some(1_709_210_096));
+        check("2000-01-01T00:00:00-05:30", Some(946_704_600));
+        check("0001-01-01T00:00:00Z", Some(-62_135_596_800));
+        check("1969-12-31T23:59:59Z", Some(-1));
+        for wrong in ["", "2024", "2024-13-01T00:00:00Z", "2024-01-01T00:00:00", "yesterday at 4"] {
+            check(wrong, None);
+        }
+        check("2024-01-01T00:00:00+1:00", None);
+        check("2024-01-01T00:00:00é", None);
+    }
+}

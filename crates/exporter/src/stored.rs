@@ -1,0 +1,103 @@
+//! Images in the store: put there after a build, taken from there to be saved or pushed.
+
+use lathe_oci::{
+    Blob, BuiltImage, ChainId, DiffId, ImageConfig, LayerEntry, Manifest, MediaType, Reference,
+};
+use lathe_store::{ImageRecord, Store};
+
+use crate::{Env, Error, Result, created::created_seconds, documents::to_json, layers::pack_again};
+
+/// Largest manifest or config that is read, in bytes: the limit of the common registries.
+const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// Puts an image whose layers are in the store there under its names, or without any. `size` is
+/// the unpacked size of its layers in bytes.
+pub fn store_image(
+    store: &Store,
+    image: &BuiltImage,
+    names: &[Reference],
+    size: u64,
+) -> Result<ImageRecord> {
+    let _share = store.share()?;
+    let config = ImageConfig::parse(image.config.bytes())?;
+    store.put_blob(image.config.bytes())?;
+    store.put_blob(image.manifest.bytes())?;
+    let known = store.image(image.id())?;
+    let mut record = ImageRecord {
+        id: *image.id(),
+        manifest: image.manifest.descriptor().clone(),
+        names: Vec::new(),
+        created: created_seconds(&config),
+        size,
+        platform: config.platform(),
+        repo_digests: known.map(|known| known.repo_digests).unwrap_or_default(),
+    };
+    if names.is_empty() {
+        store.put_image(&record)?;
+    }
+    for name in names {
+        store.set_tag(&name.clone().with_default_tag().to_string(), &record)?;
+    }
+    record.names = store.image(&record.id)?.map(|known| known.names).unwrap_or_default();
+    Ok(record)
+}
+
+/// Returns an image of the store with all its layers there.
+///
+/// A layer whose blob is gone (another image brought its files) is replaced by a blob with the
+/// same diffID, packed anew if need be. The image keeps its id then, its manifest is another.
+pub fn stored_image(env: &Env<'_>, record: &ImageRecord) -> Result<BuiltImage> {
+    let _share = env.store.share()?;
+    let bytes = env.store.read_blob(&record.manifest.digest, DOCUMENT_LIMIT)?;
+    let mut manifest = Manifest::parse(&bytes)?;
+    let config_bytes = env.store.read_blob(&manifest.config.digest, DOCUMENT_LIMIT)?;
+    let config = ImageConfig::parse(&config_bytes)?;
+    let diff_ids = &config.rootfs.diff_ids;
+    if diff_ids.len() != manifest.layers.len() {
+        let layers = manifest.layers.len();
+        let history = config.history.iter().filter(|item| !item.empty_layer).count();
+        return Err(
+            lathe_oci::Error::LayerCount { layers, diff_ids: diff_ids.len(), history }.into()
+        );
+    }
+    let mut replaced = false;
+    for (position, layer) in manifest.layers.iter_mut().enumerate() {
+        if !env.store.has_blob(&layer.digest) {
+            *layer = replacement(env, diff_ids, position, layer)?;
+            replaced = true;
+        }
+    }
+    let layers = manifest.layers.iter().zip(diff_ids);
+    let layers = layers
+        .map(|(descriptor, diff_id)| LayerEntry {
+            diff_id: *diff_id,
+            descriptor: descriptor.clone(),
+        })
+        .collect();
+    let config_type = manifest.config.media_type.clone();
+    let media_type = manifest.media_type.clone().unwrap_or(MediaType::OciManifest);
+    let bytes = if replaced { to_json(&manifest) } else { bytes };
+    Ok(BuiltImage {
+        manifest: Blob::new(media_type, bytes),
+        config: Blob::new(config_type, config_bytes),
+        layers,
+    })
+}
+
+fn replacement(
+    env: &Env<'_>,
+    diff_ids: &[DiffId],
+    position: usize,
+    layer: &lathe_oci::Descriptor,
+) -> Result<lathe_oci::Descriptor> {
+    let missing = || Error::LayerMissing { digest: Box::new(layer.digest) };
+    let diff_id = diff_ids[position];
+    if let Some(found) = env.store.blob_for_diff_id(diff_id)? {
+        return Ok(found);
+    }
+    let chain = ChainId::of(&diff_ids[..=position]).ok_or_else(missing)?;
+    let snapshot = env.store.snapshot_for_chain(chain)?.ok_or_else(missing)?;
+    // A tar that another tool made is rarely met byte by byte; then there is nothing to be done.
+    let packed = pack_again(env, snapshot)?.entry;
+    if packed.diff_id == diff_id { Ok(packed.descriptor) } else { Err(missing()) }
+}
