@@ -12,7 +12,6 @@ mod build;
 mod container;
 mod grammar;
 mod image;
-mod output;
 mod registry;
 mod system;
 mod usage;
@@ -29,7 +28,6 @@ pub(crate) use container::{
 pub(crate) use image::{
     HistoryArgs, ImagesArgs, InspectArgs, InspectType, LoadArgs, RemoveImageArgs, SaveArgs, TagArgs,
 };
-pub(crate) use output::{OutputKind, OutputSpec};
 pub(crate) use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs};
 pub(crate) use system::{CheckArgs, DfArgs, DoctorArgs, PruneArgs, ReportArgs};
 pub(crate) use usage::Usage;

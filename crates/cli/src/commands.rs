@@ -3,6 +3,7 @@
 //! Each file is thin: what a command decides is in `args`, what it does in the engine, what it
 //! prints in `render`.
 
+mod build;
 mod container_document;
 mod containers;
 mod doctor;
@@ -42,6 +43,7 @@ pub(crate) fn dispatch(global: &GlobalArgs, action: Action) -> Result<u8> {
 
 fn with_store(session: &Session, action: Action) -> Result<u8> {
     match action {
+        Action::Build(args) => build::build(session, &args),
         Action::Run(args) => run::run(session, &args),
         Action::ListContainers(args) => ps::ps(session, &args),
         Action::Logs(args) => logs::logs(session, &args),

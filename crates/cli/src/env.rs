@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::args::GlobalArgs;
+use crate::{args::GlobalArgs, progress::Surroundings, term};
 
 /// Folders and files of this user.
 #[derive(Debug, Clone)]
@@ -57,6 +57,15 @@ fn default_root() -> Result<PathBuf> {
 /// Returns a variable that is set, not empty, and text.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the choice of a form of progress depends on.
+pub(crate) fn surroundings() -> Surroundings {
+    Surroundings {
+        stderr_is_tty: term::stderr_is_tty(),
+        term: variable("TERM"),
+        progress: variable("BUILDKIT_PROGRESS"),
+    }
 }
 
 /// Expands what `-e` and `--build-arg` may leave to the environment: `NAME` alone means the

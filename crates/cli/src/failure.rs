@@ -8,6 +8,10 @@
 
 use std::{fmt, io};
 
+use lathe_engine::FailureKind;
+
+use crate::progress::safe;
+
 /// Exit code after an interrupt, as shells expect it (128 + SIGINT).
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -99,15 +103,21 @@ pub(crate) fn report(error: &anyhow::Error) -> Report {
 fn text(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for (index, link) in error.chain().enumerate() {
-        let text = link.to_string();
+        let text = safe(link.to_string().trim_end());
         let label = if index == 0 { "error" } else { "cause" };
         // A wrapper that only repeats its source tells nothing new.
-        if lines.last().is_none_or(|last| !last.ends_with(&text)) {
-            lines.push(format!("{label}: {text}"));
+        if lines.last().is_some_and(|last| last.ends_with(&text)) {
+            continue;
         }
+        // Findings about a Dockerfile bring their own label.
+        let labelled = text.starts_with("error: ");
+        lines.push(if labelled { text } else { format!("{label}: {text}") });
     }
     let hints = error.chain().filter_map(|link| link.downcast_ref::<Hinted>());
-    lines.extend(hints.map(|hinted| format!("hint: {}", hinted.hint)));
+    let hints = hints.map(|hinted| hinted.hint.clone());
+    let engine = error.chain().filter_map(|link| link.downcast_ref::<lathe_engine::Error>());
+    let hints = hints.chain(engine.filter_map(lathe_engine::Error::hint));
+    lines.extend(hints.map(|hint| format!("hint: {hint}")));
     let mut text = lines.join("\n");
     text.push('\n');
     text
@@ -132,6 +142,16 @@ mod tests {
         let error =
             Err::<(), _>(anyhow!("no such file")).context("reading `x`").expect_err("is an error");
         check(&error, "error: reading `x`\ncause: no such file\n", 1);
+    }
+
+    #[test]
+    fn findings_keep_their_label_and_output_of_steps_is_made_safe() {
+        check(
+            &anyhow!("error: unknown instruction\n --> Dockerfile:1:1\n"),
+            "error: unknown instruction\n --> Dockerfile:1:1\n",
+            1,
+        );
+        check(&anyhow!("`x` failed\n  | a\x1b[2Jb"), "error: `x` failed\n  | ab\n", 1);
     }
 
     #[test]

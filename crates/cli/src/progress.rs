@@ -15,6 +15,8 @@ mod plain;
 mod rawjson;
 mod tty;
 
+pub(crate) use clean::safe;
+
 use std::{
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -39,20 +41,20 @@ pub(crate) enum Mode {
 }
 
 /// What deciding needs to know of the surroundings.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
     pub(crate) stderr_is_tty: bool,
     /// `$TERM`.
-    pub(crate) term: Option<&'a str>,
+    pub(crate) term: Option<String>,
     /// `$BUILDKIT_PROGRESS`, which stands for a missing `--progress`.
-    pub(crate) progress: Option<&'a str>,
+    pub(crate) progress: Option<String>,
 }
 
 /// Decides how to show progress.
-pub(crate) fn mode(asked: ProgressArg, quiet: bool, around: Surroundings<'_>) -> Mode {
-    let capable = around.stderr_is_tty && around.term.is_none_or(|term| term != "dumb");
+pub(crate) fn mode(asked: ProgressArg, quiet: bool, around: &Surroundings) -> Mode {
+    let capable = around.stderr_is_tty && around.term.as_deref() != Some("dumb");
     let best = if capable { Mode::Tty } else { Mode::Plain };
-    let asked = match (asked, around.progress) {
+    let asked = match (asked, around.progress.as_deref()) {
         _ if quiet => ProgressArg::Quiet,
         (ProgressArg::Auto, Some("plain")) => ProgressArg::Plain,
         (ProgressArg::Auto, Some("quiet")) => ProgressArg::Quiet,
@@ -116,7 +118,7 @@ impl Progress {
         let renderer: Box<dyn Renderer> = match mode {
             Mode::Plain => Box::new(plain::Plain::default()),
             Mode::Tty => Box::new(tty::Tty::new(color)),
-            Mode::Quiet => Box::new(plain::Quiet::default()),
+            Mode::Quiet => Box::new(plain::Quiet),
             Mode::RawJson => {
                 let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Box::new(rawjson::RawJson::new(epoch))

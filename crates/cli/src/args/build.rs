@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
-use super::OutputSpec;
+use lathe_engine::ExportSpec;
 
 /// How to show progress, as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -49,8 +48,8 @@ pub(crate) struct BuildArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Output destination (format: "type=local,dest=path")
-    #[arg(short, long = "output", value_name = "list", value_parser = OutputSpec::parse)]
-    pub(crate) outputs: Vec<OutputSpec>,
+    #[arg(short, long = "output", value_name = "list", value_parser = ExportSpec::parse)]
+    pub(crate) outputs: Vec<ExportSpec>,
     /// Write the image ID to the file
     #[arg(long, value_name = "string")]
     pub(crate) iidfile: Option<PathBuf>,

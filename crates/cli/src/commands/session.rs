@@ -1,7 +1,12 @@
 //! What every command that touches the store begins with.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
-use lathe_engine::{container::Containers, store::Store};
+use lathe_engine::{
+    Engine, EngineOptions, Owners, container::Containers, registry::Environment, store::Store,
+};
+use lathe_event::{Cancel, EventSink, NullSink};
 use lathe_userns::Entered;
 
 use crate::env::Places;
@@ -27,4 +32,29 @@ impl Session {
     pub(super) fn containers(&self) -> Containers {
         Containers::new(&self.store, self.entered.userxattr())
     }
+
+    /// An engine on the store.
+    pub(super) fn engine(&self, events: Arc<dyn EventSink>, cancel: &Cancel) -> Engine {
+        let options = EngineOptions {
+            environment: environment(&self.places),
+            // A normal user could not read, or even delete, files of subordinate ids.
+            owners: if self.entered.uid == 0 { Owners::Keep } else { Owners::Caller },
+            userxattr: self.entered.userxattr(),
+        };
+        Engine::new(&self.store, options, events, cancel.clone())
+    }
+
+    /// An engine for what is done at once and shows no progress.
+    pub(super) fn quiet_engine(&self) -> Engine {
+        self.engine(Arc::new(NullSink), &Cancel::new())
+    }
+}
+
+/// What the registry client takes from the environment.
+pub(super) fn environment(places: &Places) -> Environment {
+    let mut environment = Environment::read(|name| std::env::var_os(name));
+    if let Some(file) = &places.registries_file {
+        environment.registries_file = Some(file.clone());
+    }
+    environment
 }

@@ -39,6 +39,12 @@ impl Lines {
     }
 }
 
+/// Cleans a text of several lines.
+pub(crate) fn safe(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| clean(line.as_bytes())).collect();
+    lines.join("\n")
+}
+
 /// Cleans one line.
 pub(super) fn clean(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -16,11 +16,7 @@ use std::{collections::BTreeMap, io::Write as _, sync::Arc, time::Duration};
 
 use lathe_event::{Disposition, Event, StepId, Transfer, TransferId, TransferKind};
 
-use super::{
-    Renderer, Size,
-    clean::Lines,
-    model::{Model, Status},
-};
+use super::{Renderer, Size, clean::Lines};
 use crate::render::human_size;
 
 /// A step that said nothing for this long loses the floor.
@@ -243,38 +239,18 @@ pub(super) fn finished_text(kind: TransferKind) -> &'static str {
     }
 }
 
-/// Only warnings while it goes well, and the end of the output of a step that failed.
-#[derive(Debug, Default)]
-pub(super) struct Quiet {
-    model: Model,
-}
+/// Only warnings; what fails is told by the error that ends the command.
+#[derive(Debug)]
+pub(super) struct Quiet;
 
 impl Renderer for Quiet {
-    fn event(&mut self, now: Duration, event: &Event, out: &mut Vec<u8>) {
-        match event {
-            Event::Warning(text) => message(&format!("warning: {text}"), out),
-            Event::Note(_) => {}
-            _ => self.model.apply(now, event),
+    fn event(&mut self, _now: Duration, event: &Event, out: &mut Vec<u8>) {
+        if let Event::Warning(text) = event {
+            message(&format!("warning: {text}"), out);
         }
     }
 
-    fn finish(&mut self, _now: Duration, _size: Size, out: &mut Vec<u8>) {
-        failures(&self.model, out);
-    }
-}
-
-/// Prints the end of the output of each step that failed, in BuildKit's frame.
-pub(super) fn failures(model: &Model, out: &mut Vec<u8>) {
-    for (_, step) in model.seen() {
-        if !matches!(step.status, Status::Failed { .. }) || step.tail.is_empty() {
-            continue;
-        }
-        line(out, format_args!("------\n > {}:", step.name));
-        for (at, text) in &step.tail {
-            line(out, format_args!("{} {text}", stamp(*at)));
-        }
-        line(out, format_args!("------"));
-    }
+    fn finish(&mut self, _now: Duration, _size: Size, _out: &mut Vec<u8>) {}
 }
 
 /// Seconds with as many decimals as BuildKit shows: `0.314`, `12.34`, `123.4`.

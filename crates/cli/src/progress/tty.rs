@@ -16,7 +16,7 @@ use super::{
     bar::bar,
     clean::without_color,
     model::{Model, Moving, Status, Step},
-    plain::{failures, finished_text},
+    plain::finished_text,
 };
 
 /// Lines of output shown below a step that runs.
@@ -104,7 +104,6 @@ impl Renderer for Tty {
         if !(lines.is_empty() && self.drawn.is_empty() && self.model.messages.is_empty()) {
             self.draw(&lines, size, out);
         }
-        failures(&self.model, out);
     }
 }
 
