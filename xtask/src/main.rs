@@ -8,11 +8,15 @@
 
 mod bases;
 mod cargo;
+mod demo;
+mod examples;
+mod lathe;
 mod packages;
 mod registries;
 mod sh;
 mod test;
 mod tidy;
+mod user;
 
 use std::env;
 use std::process::ExitCode;
@@ -22,6 +26,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask TASK
 
 tasks:
+  demo    build all examples, run them, compare the sizes of their images
   test    run all checks and tests (what continuous integration runs)
   tidy    check the rules of this repository
   bases   make stand-in base images and serve them on this machine";
@@ -41,6 +46,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     let Some((task, rest)) = arguments.split_first() else { bail!("{USAGE}") };
     match task.as_str() {
         "bases" => bases::run(rest).map(done),
+        "demo" => demo::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest).map(done),
         "-h" | "--help" | "help" => {

@@ -8,7 +8,6 @@
 mod output;
 mod skips;
 mod tier;
-mod user;
 
 use std::fs;
 use std::path::Path;
@@ -102,7 +101,7 @@ fn run_tier(tier: Tier, log: &Path) -> Outcome {
             log.display()
         );
     }
-    if let Err(error) = fs::write(&log, text) {
+    if let Err(error) = fs::write(log, &text) {
         println!("{}: {error}", log.display());
     }
     Outcome { tier, tally, time: start.elapsed() }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
-use super::output::Tally;
-use super::user;
+use super::output::{self, Tally};
 use crate::cargo::{self, cargo};
 use crate::sh::{self, Cmd};
-use crate::{registries, tidy};
+use crate::{registries, tidy, user};
 
 /// The package and the test with the cases that run the program as a user does.
 pub(super) const E2E: (&str, &str) = ("lathe-cli", "it");
@@ -145,7 +144,7 @@ fn run_tidy() -> Result<Verdict> {
     for finding in &findings {
         writeln!(text, "{finding}").expect("a string can be written to");
     }
-    let error = (!findings.is_empty()).then(|| anyhow!("{} findings", findings.len()));
+    let error = (!findings.is_empty()).then(|| anyhow!("{} findings\n{text}", findings.len()));
     let tally = Tally { passed: usize::from(findings.is_empty()), ..Tally::default() };
     Ok(Verdict { tally, text, error })
 }
@@ -199,7 +198,10 @@ fn capture(command: &Cmd) -> Verdict {
     let mut verdict = Verdict::default();
     match read_all(command, &mut verdict.text) {
         Ok(true) => {}
-        Ok(false) => verdict.error = Some(anyhow!("`{}` failed", command.line())),
+        Ok(false) => {
+            let tail = output::tail(&verdict.text);
+            verdict.error = Some(anyhow!("`{}` failed:\n{tail}", command.line()));
+        }
         Err(error) => verdict.error = Some(error),
     }
     verdict.tally = Tally::read(&verdict.text, verdict.error.is_none());
