@@ -9,6 +9,7 @@ mod containers;
 mod doctor;
 mod exec;
 mod info;
+mod login;
 mod logs;
 mod prune;
 mod ps;
@@ -37,6 +38,8 @@ pub(crate) fn dispatch(global: &GlobalArgs, action: Action) -> Result<u8> {
         Action::Version(args) => version::version(&args),
         // Must look at the machine from outside the namespaces.
         Action::Doctor(args) => doctor::doctor(&args, &Places::find(global)?),
+        Action::Login(args) => login::login(&Places::find(global)?, &args),
+        Action::Logout(args) => login::logout(&Places::find(global)?, &args),
         action => with_store(&Session::open(Places::find(global)?)?, action),
     }
 }

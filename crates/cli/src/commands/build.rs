@@ -1,6 +1,8 @@
 //! `lathe build`.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap, fmt::Write as _, num::NonZeroUsize, path::PathBuf, time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail};
 use lathe_engine::{
@@ -162,18 +164,21 @@ fn metadata(outcome: &BuildOutcome, tags: &[Reference]) -> Result<String> {
 
 /// What a person wants to know at the end.
 fn summary(outcome: &BuildOutcome, tags: &[Reference], seconds: f64) -> String {
-    let count = |wanted| outcome.steps.iter().filter(|step| step.disposition == wanted).count();
+    let real = || outcome.steps.iter().filter(|step| !step.name.starts_with("[internal]"));
+    let count = |wanted| real().filter(|step| step.disposition == wanted).count();
     let id = outcome.image.to_string();
     let names: Vec<String> = tags.iter().map(Reference::familiar).collect();
     let names = if names.is_empty() { String::new() } else { format!(" as {}", names.join(", ")) };
     let mut text: String =
         outcome.warnings.iter().map(|warning| format!("{}\n", warning.trim_end())).collect();
-    text.push_str(&format!(
-        "image {}{names}, {}: {} steps run, {} cached, {seconds:.1}s\n",
+    let (ran, cached) = (count(Disposition::Ran), count(Disposition::Hit));
+    let steps = if ran == 1 { "step" } else { "steps" };
+    writeln!(
+        text,
+        "image {}{names}, {}: {ran} {steps} run, {cached} cached, {seconds:.1}s",
         render::short_id(&id),
         render::human_size_3(outcome.size),
-        count(Disposition::Ran),
-        count(Disposition::Hit),
-    ));
+    )
+    .expect("writing to a string cannot fail");
     text
 }

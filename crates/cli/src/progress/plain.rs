@@ -86,6 +86,12 @@ impl Renderer for Plain {
         while let Some(id) = self.next_speaker() {
             self.take_floor(id, Duration::ZERO, out);
         }
+        // What runs while the command ends was stopped because another step failed.
+        let stopped: Vec<StepId> =
+            self.steps.iter().filter(|(_, step)| !step.over).map(|(id, _)| *id).collect();
+        for id in stopped {
+            self.end(id, Duration::ZERO, "CANCELED", out);
+        }
     }
 }
 
@@ -204,6 +210,9 @@ impl Plain {
         moving.done = moving.transfer.total.unwrap_or(moving.done);
         match moving.transfer.step {
             Some(step) => self.say(step, now, Some(format!("{} done", moving.text(now))), out),
+            // In a build only what took its time is worth a line.
+            None if !self.names.is_empty()
+                && now.saturating_sub(moving.started) < TRANSFER_PAUSE => {}
             None => line(
                 out,
                 format_args!("{}: {}", moving.transfer.label, finished_text(moving.transfer.kind)),

@@ -93,6 +93,20 @@ fn plain_is_in_buildkits_form() {
 }
 
 #[test]
+fn a_step_that_runs_at_the_end_was_canceled() {
+    let events = [
+        (0, planned(&["RUN sleep", "RUN false"])),
+        (0, Event::StepStarted(StepId(0))),
+        (0, Event::StepStarted(StepId(1))),
+        (10, failed(1, 10)),
+    ];
+    let want = "#1 RUN sleep\n#1 ...\n\n#2 RUN false\n#2 ERROR: exit code: 1\n\n#1 RUN sleep\n#1 CANCELED\n";
+    assert_eq!(render(plain::Plain::default(), &events), want);
+    let text = render(tty::Tty::new(false), &events);
+    assert!(text.contains(" => CANCELED RUN sleep"), "{text}");
+}
+
+#[test]
 fn plain_lets_one_step_speak_at_a_time() {
     let events = [
         (0, planned(&["one", "two"])),

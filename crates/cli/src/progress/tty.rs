@@ -117,7 +117,7 @@ fn frame(model: &Model, now: Duration, columns: usize, last: bool) -> Vec<Line> 
         lines.push(Line { text: cut(&text, columns), paint: Paint::None, yields: 0 });
     }
     for (id, step) in model.seen() {
-        lines.push(step_line(step, now, columns));
+        lines.push(step_line(step, now, columns, last));
         if last || step.running_since().is_none() {
             continue;
         }
@@ -131,13 +131,18 @@ fn frame(model: &Model, now: Duration, columns: usize, last: bool) -> Vec<Line> 
         }
     }
     for moving in model.transfers_of(None) {
-        lines.push(transfer_line(moving, now, columns, ""));
+        let indent = if model.steps.is_empty() { "" } else { " => " };
+        lines.push(transfer_line(moving, now, columns, indent));
     }
     lines
 }
 
-fn step_line(step: &Step, now: Duration, columns: usize) -> Line {
+fn step_line(step: &Step, now: Duration, columns: usize, last: bool) -> Line {
     let (word, took, paint, yields) = match &step.status {
+        // What runs while the command ends was stopped because another step failed.
+        Status::Running { since } if last => {
+            ("CANCELED ", now.saturating_sub(*since), Paint::Failed, 1)
+        }
         Status::Running { since } => ("", now.saturating_sub(*since), Paint::None, 1),
         Status::Done { took } => ("", *took, Paint::Done, 3),
         Status::Cached => ("CACHED ", Duration::ZERO, Paint::Done, 4),
