@@ -7,8 +7,7 @@ use std::net::IpAddr;
 pub(crate) enum NameServers {
     /// The host's network: everything that the host reaches.
     Host,
-    /// IPv4 servers of the host's network directly; the host's loopback servers through this
-    /// address.
+    /// All servers of the host through this address.
     Forwarded(&'static str),
     /// Servers of the host's network directly; no way to the host's loopback device.
     Direct,
@@ -56,9 +55,10 @@ fn reachable(server: &str, servers: NameServers) -> bool {
     let Ok(address) = server.parse::<IpAddr>() else { return servers == NameServers::Host };
     match servers {
         NameServers::Host => true,
-        NameServers::Forwarded(_) | NameServers::Direct => {
-            address.is_ipv4() && !address.is_loopback()
-        }
+        // The forwarder answers for all of them. Asked directly, a server's answer would come
+        // back with the forwarder's address, and resolvers drop it.
+        NameServers::Forwarded(_) => false,
+        NameServers::Direct => address.is_ipv4() && !address.is_loopback(),
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
             "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch lan\n",
         );
         let mixed = "# c\nnameserver ::1\nnameserver 192.0.2.7\n";
-        check(mixed, forwarded, &[], "nameserver 192.0.2.7\n# c\n");
+        check(mixed, forwarded, &[], "nameserver 169.254.1.1\n# c\n");
         check(mixed, NameServers::Direct, &["1.1.1.1"], "nameserver 1.1.1.1\n# c\n");
     }
 }
