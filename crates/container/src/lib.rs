@@ -40,7 +40,7 @@ mod run;
 mod shim;
 mod signal;
 mod spec;
-#[expect(unsafe_code, reason = "real-time signals have no safe constructor")]
+#[expect(unsafe_code, reason = "what safe wrappers do not offer")]
 mod sys;
 mod time;
 mod volume;

@@ -40,6 +40,7 @@ use crate::record::ContainerRecord;
 use crate::record::ContainerState;
 use crate::record::Status;
 use crate::spec::Removal;
+use crate::sys;
 use prepare::Prepared;
 use serve::Shared;
 
@@ -59,6 +60,7 @@ pub fn shim_main() -> Option<i32> {
     if arguments.next()? != SHIM_NAME {
         return None;
     }
+    sys::close_inherited();
     let arguments: Vec<OsString> = arguments.collect();
     let result = match arguments.as_slice() {
         [kind] if kind == "guard" => take_fd(0).and_then(|fd| guard_main(&Channel::from_fd(fd))),

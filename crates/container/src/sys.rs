@@ -1,9 +1,17 @@
-//! The one thing here that safe wrappers do not offer.
+//! What safe wrappers do not offer.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use rustix::process::Signal;
+
+/// Closes all descriptors but the standard streams: ones that the command itself inherited from
+/// whoever started it, and which must not stay open for as long as the container runs.
+pub(crate) fn close_inherited() {
+    // SAFETY: called first thing in `main`, when nothing in this process owns a descriptor above
+    // the standard streams. A kernel without the call (before 5.9) leaves them open.
+    let _unsupported = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+}
 
 /// Sends a signal by its number (1 to 64) to the process behind a pidfd. A process that has ended
 /// is no error.

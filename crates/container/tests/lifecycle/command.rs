@@ -1,5 +1,6 @@
 //! A command as the product's: it enters namespaces, opens the store, does one thing and ends.
 
+use std::io::BufRead as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn execute(
     let id = |name: &str| Ok::<_, Error>(containers.find(name)?.record.id);
     match *args {
         ["image"] => println!("{}", image(store, userxattr)),
+        ["build-network", target] => build_network(target),
         ["run", streams, spec] => return start(containers, streams, spec),
         ["create", spec] => println!("{}", containers.create(parse(spec))?.record.id),
         ["start", name] => drop(containers.start(&id(name)?, Streams::Detached)?),
@@ -89,6 +91,27 @@ fn execute(
         _ => panic!("{args:?}"),
     }
     Ok(0)
+}
+
+/// Makes a build's network and says who answers at `target` from inside.
+fn build_network(target: &str) {
+    let network = match lathe_container::build_network() {
+        Ok(network) => network,
+        Err(unavailable) => {
+            return eprintln!("{}, fix: {}", unavailable.reason, unavailable.fix);
+        }
+    };
+    assert!(network.resolv_conf().contains("nameserver"));
+    let namespace = std::fs::File::open(network.path()).unwrap();
+    let ask = move || {
+        nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let stream = std::net::TcpStream::connect(target).unwrap();
+        let mut answer = String::new();
+        std::io::BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer
+    };
+    let answer = std::thread::scope(|scope| scope.spawn(ask).join().unwrap());
+    print!("{answer}");
 }
 
 fn exec_spec(flags: &str, command: &[&str]) -> ExecSpec {

@@ -71,7 +71,7 @@ impl Lathe {
             println!("SKIP {user:?}::*: {}", made.stderr.trim());
             return None;
         }
-        lathe.image = made.stdout.trim().to_owned();
+        lathe.image = made.stdout.trim().into();
         Some(lathe)
     }
 

@@ -1,5 +1,7 @@
 //! Volumes and binds.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use lathe_container::Access;
 use lathe_container::VolumeSource;
 use lathe_container::VolumeSpec;
@@ -46,7 +48,6 @@ fn anonymous(lathe: &Lathe) {
 fn bind(lathe: &Lathe) {
     let folder = tempfile::tempdir_in(lathe.store().parent().unwrap()).unwrap();
     let path = folder.path().to_owned();
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
     std::fs::write(path.join("given"), "host\n").unwrap();
     let script = "cat /mnt/given; echo back > /mnt/taken; touch /ro/x; echo $?";
