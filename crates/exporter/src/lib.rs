@@ -45,7 +45,7 @@ pub use error::{Error, Result};
 pub use export::{ExportRequest, Receipt, export};
 pub use layers::{ImageLayer, layers};
 pub use load::{LoadedImage, load};
-pub use push::{PushReport, push};
+pub use push::{PushReport, PushedLayer, push};
 pub use spec::{Destination, ExportSpec, LayoutForm, Push, SpecError};
 pub use stored::{store_image, stored_image};
 pub use tree::Owners;

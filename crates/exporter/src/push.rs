@@ -30,7 +30,18 @@ pub struct PushReport {
     /// The manifest; its digest and size are what docker prints.
     pub manifest: Descriptor,
     /// What became of each layer, lowest first.
-    pub layers: Vec<(LayerEntry, Pushed)>,
+    pub layers: Vec<PushedLayer>,
+}
+
+/// What became of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedLayer {
+    /// The layer.
+    pub entry: LayerEntry,
+    /// How it came to be in the repository.
+    pub outcome: Pushed,
+    /// The repository that it was mounted from.
+    pub from: Option<Reference>,
 }
 
 /// Pushes an image to the repository that `target` names, under its tag.
@@ -51,7 +62,12 @@ pub fn push(env: &Env<'_>, image: &BuiltImage, target: &Reference) -> Result<Pus
     let layers = image
         .layers
         .iter()
-        .map(|layer| (layer.clone(), outcomes[&layer.descriptor.digest]))
+        .map(|layer| {
+            let outcome = outcomes[&layer.descriptor.digest];
+            let from = sources.get(&layer.descriptor.digest).cloned();
+            let from = from.filter(|_| outcome == Pushed::Mounted);
+            PushedLayer { entry: layer.clone(), outcome, from }
+        })
         .collect();
     Ok(PushReport { reference: target, manifest, layers })
 }

@@ -176,10 +176,10 @@ impl Attributes {
         };
         let is_image = matches!(kind.as_str(), "image" | "registry");
         let packs = matches!(kind.as_str(), "oci" | "docker");
-        self.only(&kind, "name", !self.names.is_empty(), is_image || packs)?;
-        self.only(&kind, "push", self.push.is_some(), is_image)?;
-        self.only(&kind, "tar", self.tar.is_some(), packs)?;
-        self.only(&kind, "dest", self.destination.is_some(), !is_image)?;
+        Self::only(&kind, "name", !self.names.is_empty(), is_image || packs)?;
+        Self::only(&kind, "push", self.push.is_some(), is_image)?;
+        Self::only(&kind, "tar", self.tar.is_some(), packs)?;
+        Self::only(&kind, "dest", self.destination.is_some(), !is_image)?;
         let destination = self.destination()?;
         let required = |destination: Option<Destination>| {
             destination.ok_or_else(|| format!("`dest` is required for type `{kind}`"))
@@ -226,7 +226,7 @@ impl Attributes {
     }
 
     /// Refuses a key that a known type does not have.
-    fn only(&self, kind: &str, key: &str, given: bool, allowed: bool) -> Result<(), String> {
+    fn only(kind: &str, key: &str, given: bool, allowed: bool) -> Result<(), String> {
         if given && !allowed && TYPES.contains(&kind) {
             return Err(format!("type `{kind}` has no `{key}`"));
         }

@@ -26,16 +26,12 @@ pub(super) fn images(files: &Files<'_>) -> Result<Vec<LoadedImage>> {
     let mut loaded: Vec<LoadedImage> = Vec::new();
     for descriptor in index.manifests.iter().filter(|descriptor| !is_attestation(descriptor)) {
         let Some(manifest) = choose(files, descriptor, DEPTH)? else { continue };
-        let position = match images.get(&manifest.digest) {
-            Some(position) => *position,
-            None => {
-                let image = image(files, &manifest)?;
-                let names = docker_names.get(image.id()).cloned().unwrap_or_default();
-                loaded.push(LoadedImage { image, names });
-                images.insert(manifest.digest, loaded.len() - 1);
-                loaded.len() - 1
-            }
-        };
+        let position = *images.entry(manifest.digest).or_insert(loaded.len());
+        if position == loaded.len() {
+            let image = image(files, &manifest)?;
+            let names = docker_names.get(image.id()).cloned().unwrap_or_default();
+            loaded.push(LoadedImage { image, names });
+        }
         let names = &mut loaded[position].names;
         names.extend(name(descriptor)?.filter(|name| !names.contains(name)));
     }
