@@ -218,19 +218,26 @@ impl Containers {
         let folder = self.folder(&record.id);
         let Some(mut state) = record::read_state(&folder)? else { return Ok(None) };
         if state.status == Status::Running
-            && let Some(lock) = self.try_lock(&record.id)?
+            && let Some(seen) = self.try_lock(&record.id, FlockOperation::NonBlockingLockShared)?
         {
             // The shim may have ended between the two looks.
             state = record::read_state(&folder)?.unwrap_or(state);
-            if state.status == Status::Running {
+            let killed = state.status == Status::Running;
+            if killed {
                 state = state.exited(137, record::now());
-                record::write_state(&folder, &state)?;
             }
+            // Only one of those who look at the same time writes it down.
+            let operation = FlockOperation::NonBlockingLockExclusive;
+            let alone = rustix::fs::flock(&seen, operation).is_ok();
             if record.spec.removal == Removal::OnExit {
-                self.erase(&record, AnonymousVolumes::Remove)?;
+                if alone {
+                    self.erase(&record, AnonymousVolumes::Remove)?;
+                }
                 return Ok(None);
             }
-            drop(lock);
+            if killed && alone {
+                record::write_state(&folder, &state)?;
+            }
         }
         Ok(Some(ContainerView { record, state }))
     }
@@ -298,10 +305,17 @@ impl Containers {
     /// Returns the recorded exit code. A container which is gone was removed as its process
     /// ended, by somebody who did not live to tell.
     pub(crate) fn last_exit_code(&self, id: &ContainerId) -> Result<i32> {
-        match self.find(id.as_str()) {
-            Ok(view) => Ok(view.state.exit_code),
-            Err(Error::NotFound(_)) => Ok(137),
-            Err(error) => Err(error),
+        let deadline = Instant::now() + SHIM_TIMEOUT;
+        loop {
+            match self.find(id.as_str()) {
+                // A dying shim loses its socket a moment before its lock.
+                Ok(view) if view.is_running() && Instant::now() < deadline => {
+                    std::thread::sleep(SHIM_TICK);
+                }
+                Ok(view) => return Ok(view.state.exit_code),
+                Err(Error::NotFound(_)) => return Ok(137),
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -373,8 +387,9 @@ impl Containers {
         Channel::connect(folder.as_fd(), SOCKET).map_err(Error::Channel)
     }
 
-    /// Takes the lock of a container that no shim owns; `None` when one does.
-    fn try_lock(&self, id: &ContainerId) -> Result<Option<OwnedFd>> {
+    /// Takes the lock of a container that no shim owns; `None` when one does. Who only looks
+    /// takes it shared, so that two who look do not take each other for a shim.
+    fn try_lock(&self, id: &ContainerId, operation: FlockOperation) -> Result<Option<OwnedFd>> {
         let path = self.folder(id).join("lock");
         let file = OpenOptions::new()
             .write(true)
@@ -382,7 +397,7 @@ impl Containers {
             .truncate(false)
             .open(&path)
             .map_err(Error::io("open", &path))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&file, operation) {
             Ok(()) => Ok(Some(file.into())),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(Error::io("lock", &path)(errno.into())),
@@ -394,7 +409,7 @@ impl Containers {
     pub(crate) fn lock_stopped(&self, id: &ContainerId) -> Result<Option<OwnedFd>> {
         let deadline = Instant::now() + SHIM_TIMEOUT;
         loop {
-            if let Some(lock) = self.try_lock(id)? {
+            if let Some(lock) = self.try_lock(id, FlockOperation::NonBlockingLockExclusive)? {
                 return Ok(Some(lock));
             }
             let state = record::read_state(&self.folder(id))?;
