@@ -8,7 +8,9 @@ mod container_document;
 mod containers;
 mod doctor;
 mod exec;
+mod images;
 mod info;
+mod inspect;
 mod login;
 mod logs;
 mod prune;
@@ -17,6 +19,7 @@ mod run;
 mod run_spec;
 mod session;
 mod system;
+mod transfer;
 mod version;
 
 use anyhow::Result;
@@ -60,6 +63,19 @@ fn with_store(session: &Session, action: Action) -> Result<u8> {
         Action::Describe(args) => info::info(session, &args),
         Action::DiskUsage(args) => system::disk_usage(session, &args),
         Action::Check(args) => system::check(session, &args),
-        other => anyhow::bail!("{other:?}"),
+        Action::Images(args) => images::images(session, &args),
+        Action::RemoveImages(args) => images::remove(session, &args),
+        Action::Tag(args) => images::tag(session, &args),
+        Action::History(args) => images::history(session, &args),
+        Action::Inspect(args) => inspect::inspect(session, &args),
+        Action::Save(args) => transfer::save(session, &args),
+        Action::Load(args) => transfer::load(session, &args),
+        Action::Pull(args) => transfer::pull(session, &args),
+        Action::Push(args) => transfer::push(session, &args),
+        Action::Help(_)
+        | Action::Version(_)
+        | Action::Doctor(_)
+        | Action::Login(_)
+        | Action::Logout(_) => unreachable!("these are done without the store"),
     }
 }

@@ -8,7 +8,7 @@
 
 use std::{fmt, io};
 
-use lathe_engine::FailureKind;
+use lathe_engine::{FailureKind, images};
 
 use crate::progress::safe;
 
@@ -95,6 +95,14 @@ pub(crate) fn report(error: &anyhow::Error) -> Report {
     if error.is::<Interrupted>() {
         return Report { text: "error: interrupted\n".to_owned(), code: INTERRUPTED };
     }
+    let interrupted = |link: &(dyn std::error::Error + 'static)| {
+        let engine = link.downcast_ref::<lathe_engine::Error>().map(lathe_engine::Error::kind);
+        let images = link.downcast_ref::<images::Error>().map(images::Error::kind);
+        engine.or(images) == Some(FailureKind::Interrupted)
+    };
+    if error.chain().any(interrupted) {
+        return Report { text: "error: interrupted\n".to_owned(), code: INTERRUPTED };
+    }
     let code =
         error.chain().find_map(|link| link.downcast_ref::<Coded>()).map_or(1, |coded| coded.code);
     Report { text: text(error), code }
@@ -116,7 +124,9 @@ fn text(error: &anyhow::Error) -> String {
     let hints = error.chain().filter_map(|link| link.downcast_ref::<Hinted>());
     let hints = hints.map(|hinted| hinted.hint.clone());
     let engine = error.chain().filter_map(|link| link.downcast_ref::<lathe_engine::Error>());
+    let images = error.chain().filter_map(|link| link.downcast_ref::<images::Error>());
     let hints = hints.chain(engine.filter_map(lathe_engine::Error::hint));
+    let hints = hints.chain(images.filter_map(images::Error::hint));
     lines.extend(hints.map(|hint| format!("hint: {hint}")));
     let mut text = lines.join("\n");
     text.push('\n');

@@ -1,10 +1,14 @@
 //! `lathe run`.
 
-use anyhow::{Result, bail};
-use lathe_engine::container::{AnonymousVolumes, Error, Force, ImageSpec, Streams};
-use lathe_oci::RunConfig;
+use anyhow::{Context as _, Result, anyhow, bail};
+use lathe_engine::{
+    Engine, PullPolicy,
+    container::{AnonymousVolumes, Error, Force, ImageSpec, Streams},
+    images,
+};
+use lathe_oci::{Reference, RunConfig};
 
-use super::{Session, containers::warn, run_spec::container_spec};
+use super::{Session, containers::warn, run_spec::container_spec, transfer::watched};
 use crate::{args::RunArgs, env, failure::Coded, term};
 
 /// Runs a container; the exit code is its own, or 125, 126, 127 when it did not come to that.
@@ -49,9 +53,35 @@ fn attempt(session: &Session, args: &RunArgs) -> Result<u8> {
     Ok(exit_code(containers.follow_started(started)?))
 }
 
-/// Finds the image, and pulls it when it is not here.
-fn image(_session: &Session, _args: &RunArgs) -> Result<(ImageSpec, RunConfig)> {
-    bail!("images are not wired yet")
+/// Finds the image, and pulls it when it is not here or `--pull` says so.
+fn image(session: &Session, args: &RunArgs) -> Result<(ImageSpec, RunConfig)> {
+    let name = args.rest.first().context("the parser has let too few arguments pass")?;
+    let platform = args.platform.as_deref().map(str::parse).transpose()?;
+    let here = images::find(&session.store, name);
+    let policy = match (args.pull.as_str(), &here) {
+        ("never", Err(_)) => {
+            return Err(here.err().map_or_else(|| anyhow!("no image"), Into::into));
+        }
+        ("missing" | "never", _) => PullPolicy::Missing,
+        ("always", _) => PullPolicy::Always,
+        (other, _) => bail!(
+            "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+        ),
+    };
+    let get = |engine: &Engine| Ok(images::runnable(engine, name, platform.as_ref(), policy)?);
+    let found = if here.is_ok() && policy == PullPolicy::Missing {
+        get(&session.quiet_engine())?
+    } else {
+        if here.is_err() && !args.quiet {
+            let full = Reference::parse(name).map(|name| name.with_default_tag().familiar());
+            let full = full.unwrap_or_else(|_| name.clone());
+            term::err(&format!("Unable to find image '{full}' locally\n"));
+        }
+        watched(session, args.quiet, get)?
+    };
+    let spec =
+        ImageSpec { name: name.clone(), id: found.image.id.to_string(), snapshot: found.snapshot };
+    Ok((spec, found.config.config))
 }
 
 /// Refuses `-it` without a terminal, in docker's words.

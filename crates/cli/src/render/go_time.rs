@@ -9,6 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 pub(crate) struct Zone(TimeZone);
 
 impl Zone {
+    #[cfg(test)]
     pub(crate) fn utc() -> Self {
         Self(TimeZone::UTC)
     }

@@ -1,0 +1,94 @@
+//! `lathe pull`, `push`, `save`, `load`.
+
+use std::{fs::File, io};
+
+use anyhow::{Context as _, Result, bail};
+use lathe_engine::{
+    Engine,
+    images::{self, Destination},
+};
+use lathe_event::Cancel;
+
+use super::Session;
+use crate::{
+    args::{LoadArgs, ProgressArg, PullArgs, PushArgs, SaveArgs},
+    env,
+    interrupt::Interrupts,
+    progress::{self, Progress},
+    term,
+};
+
+/// Does work that can be watched and cancelled.
+pub(super) fn watched<T>(
+    session: &Session,
+    quiet: bool,
+    work: impl FnOnce(&Engine) -> Result<T>,
+) -> Result<T> {
+    let mode = progress::mode(ProgressArg::Auto, quiet, &env::surroundings());
+    let cancel = Cancel::new();
+    let _signals = Interrupts::cancel(&cancel).context("binding Ctrl-C")?;
+    let progress = Progress::start(mode);
+    let done = work(&session.engine(progress.sink(), &cancel));
+    progress.finish();
+    done
+}
+
+pub(super) fn pull(session: &Session, args: &PullArgs) -> Result<u8> {
+    let platform = args.platform.as_deref().map(str::parse).transpose()?;
+    if !args.quiet {
+        lines(&images::announce_pull(&args.name)?)?;
+    }
+    let pulled = watched(session, args.quiet, |engine| {
+        Ok(images::pull(engine, &args.name, platform.as_ref())?)
+    })?;
+    let all = pulled.lines();
+    let shown = if args.quiet { &all[all.len().saturating_sub(1)..] } else { &all };
+    lines(shown)?;
+    Ok(0)
+}
+
+pub(super) fn push(session: &Session, args: &PushArgs) -> Result<u8> {
+    if !args.quiet {
+        lines(&images::announce_push(&args.name)?)?;
+    }
+    let report = watched(session, args.quiet, |engine| Ok(images::push(engine, &args.name)?))?;
+    if args.quiet {
+        lines(&[report.reference.to_string()])?;
+    } else {
+        lines(&images::push_lines(&report))?;
+    }
+    Ok(0)
+}
+
+pub(super) fn save(session: &Session, args: &SaveArgs) -> Result<u8> {
+    let destination = match &args.output {
+        Some(file) => Destination::File(session.places.absolute(file)),
+        None if term::stdout_is_tty() => {
+            bail!("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+        }
+        None => Destination::Stdout,
+    };
+    // docker shows nothing while it saves.
+    watched(session, true, |engine| Ok(images::save(engine, &args.images, &destination)?))?;
+    Ok(0)
+}
+
+pub(super) fn load(session: &Session, args: &LoadArgs) -> Result<u8> {
+    let loaded = watched(session, args.quiet, |engine| match &args.input {
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("open `{}`", path.display()))?;
+            Ok(images::load(engine, file)?)
+        }
+        None if term::stdin_is_tty() => bail!("requested load from stdin, but stdin is empty"),
+        None => Ok(images::load(engine, io::stdin())?),
+    })?;
+    for image in &loaded {
+        lines(&image.lines())?;
+    }
+    Ok(0)
+}
+
+fn lines(lines: &[String]) -> Result<()> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    Ok(term::out(&text)?)
+}
