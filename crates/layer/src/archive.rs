@@ -18,6 +18,7 @@ use crate::unpack::Whiteouts;
 use lathe_rootfs::DirOptions;
 use lathe_rootfs::Root;
 use lathe_tree::Owner;
+use std::io::BufWriter;
 use std::io::Read;
 use std::io::Write;
 use std::path::Path;
@@ -113,8 +114,9 @@ pub fn extract(
 
 /// Writes all below `path` as a plain tar; modification times are at most `epoch` when given.
 pub fn write_tree<W: Write>(root: &Root, path: &Path, epoch: Option<i64>, output: W) -> Result<W> {
-    let (output, _) = write_entries(root.walk(path)?, Translate::Nothing, epoch, output)?;
-    Ok(output)
+    let buffered = BufWriter::with_capacity(256 * 1024, output);
+    let (buffered, _) = write_entries(root.walk(path)?, Translate::Nothing, epoch, buffered)?;
+    buffered.into_inner().map_err(|error| Error::WriteLayer { source: error.into_error() })
 }
 
 #[cfg(test)]

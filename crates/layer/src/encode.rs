@@ -7,7 +7,11 @@ use crate::gzip::GzipWriter;
 use lathe_oci::DiffId;
 use lathe_oci::Digester;
 use std::io;
+use std::io::BufWriter;
 use std::io::Write;
+
+/// Bytes written at a time.
+const BUFFER: usize = 256 * 1024;
 
 /// Level of `zstd` by default.
 const ZSTD_LEVEL: i32 = 3;
@@ -20,7 +24,8 @@ pub(crate) struct Encoder<W: Write> {
 }
 
 enum Output<W: Write> {
-    Plain(W),
+    /// Headers are small; a buffer joins them.
+    Plain(BufWriter<W>),
     Gzip(GzipWriter<W>),
     Zstd(zstd::stream::write::Encoder<'static, W>),
 }
@@ -37,7 +42,7 @@ impl<W: Write> Encoder<W> {
     pub(crate) fn new(output: W, compression: Compression, threads: usize) -> Result<Self> {
         let write = |source| Error::WriteLayer { source };
         let output = match compression {
-            Compression::None => Output::Plain(output),
+            Compression::None => Output::Plain(BufWriter::with_capacity(BUFFER, output)),
             Compression::Gzip => Output::Gzip(GzipWriter::new(output, threads).map_err(write)?),
             Compression::Zstd => Output::Zstd(zstd_encoder(output, threads).map_err(write)?),
         };
@@ -47,7 +52,7 @@ impl<W: Write> Encoder<W> {
     /// Ends the stream.
     pub(crate) fn finish(self) -> Result<(W, Encoded)> {
         let output = match self.output {
-            Output::Plain(output) => Ok(output),
+            Output::Plain(output) => output.into_inner().map_err(io::IntoInnerError::into_error),
             Output::Gzip(gzip) => gzip.finish(),
             Output::Zstd(zstd) => zstd.finish(),
         };

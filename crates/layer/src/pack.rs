@@ -11,7 +11,8 @@
 //! | sockets | left out (tar has none) |
 //!
 //! The kernel marks *every* new directory opaque, to save itself a look-up below; hence the look
-//! at the lower tree. Of `security.*` only capabilities are written: labels are the host's.
+//! at the lower tree. A directory that is as in the lower tree and holds no change is left out.
+//! Of `security.*` only capabilities are written: labels are the host's.
 
 use crate::compression::Compression;
 use crate::encode::Encoded;
@@ -34,6 +35,7 @@ use lathe_tree::Metadata;
 use lathe_tree::Timestamp;
 use lathe_tree::Xattrs;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read as _;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
@@ -137,9 +139,10 @@ pub(crate) fn write_entries<W: Write>(
         first_names: HashMap::new(),
         buffer: vec![0; BUFFER],
         counts: Counts::default(),
+        unchanged: Vec::new(),
     };
     for entry in walk {
-        packer.entry(&entry?)?;
+        packer.entry(entry?)?;
     }
     let Packer { tar, counts, .. } = packer;
     let output = tar.finish().map_err(|source| Error::WriteLayer { source })?;
@@ -154,18 +157,40 @@ struct Packer<'a, W> {
     first_names: HashMap<(Device, u64), Vec<u8>>,
     buffer: Vec<u8>,
     counts: Counts,
+    /// Directories on the way to the present entry that are as in the lower tree: written when
+    /// something in them is.
+    unchanged: Vec<(Entry, Xattrs)>,
 }
 
 impl<W: Write> Packer<'_, W> {
-    fn entry(&mut self, entry: &Entry) -> Result<()> {
-        let metadata = &entry.metadata;
-        if metadata.kind == FileKind::Socket {
+    fn entry(&mut self, entry: Entry) -> Result<()> {
+        if entry.metadata.kind == FileKind::Socket {
             return Ok(());
         }
-        let mut xattrs = entry.xattrs()?;
+        let (file, xattrs) = attributes(&entry)?;
         let Translate::Overlay { lower } = self.translate else {
-            return self.file(entry, keep_portable(xattrs));
+            return self.file(&entry, file, keep_portable(xattrs));
         };
+        self.unchanged.retain(|(directory, _)| entry.path.starts_with(&directory.path));
+        if is_unchanged(lower, &entry, &xattrs)? {
+            self.unchanged.push((entry, keep_portable(xattrs)));
+            return Ok(());
+        }
+        for (directory, xattrs) in std::mem::take(&mut self.unchanged) {
+            self.file(&directory, None, xattrs)?;
+        }
+        self.change(lower, &entry, file, xattrs)
+    }
+
+    /// Writes an entry of an overlay that differs from the lower tree.
+    fn change(
+        &mut self,
+        lower: Option<&Root>,
+        entry: &Entry,
+        file: Option<File>,
+        mut xattrs: Xattrs,
+    ) -> Result<()> {
+        let metadata = &entry.metadata;
         if whiteout::is_whiteout(metadata, &xattrs) {
             return self.mark(entry, whiteout::PREFIX);
         }
@@ -175,7 +200,7 @@ impl<W: Write> Packer<'_, W> {
         }
         let opaque = metadata.is_dir() && whiteout::is_opaque(&xattrs);
         xattrs = keep_portable(xattrs);
-        self.file(entry, xattrs)?;
+        self.file(entry, file, xattrs)?;
         if opaque && hides_directory(lower, &entry.path)? {
             // Right after its directory, so that a reader which removes on sight is right, too.
             self.empty_file([entry.path.as_os_str().as_bytes(), whiteout::OPAQUE].join(&b'/'))?;
@@ -211,7 +236,7 @@ impl<W: Write> Packer<'_, W> {
         })
     }
 
-    fn file(&mut self, entry: &Entry, xattrs: Xattrs) -> Result<()> {
+    fn file(&mut self, entry: &Entry, content: Option<File>, xattrs: Xattrs) -> Result<()> {
         self.counts.entries += 1;
         let metadata = &entry.metadata;
         let mut path = entry.path.as_os_str().as_bytes().to_vec();
@@ -245,10 +270,10 @@ impl<W: Write> Packer<'_, W> {
         }
         header.path = path;
         self.header(&header)?;
-        if header.kind == Kind::File(FileKind::Regular) {
-            self.content(entry)?;
+        match content {
+            Some(file) if header.size > 0 => self.content(entry, file),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn mtime(&self, metadata: &Metadata) -> Timestamp {
@@ -261,13 +286,9 @@ impl<W: Write> Packer<'_, W> {
         self.tar.header(header).map_err(|source| Error::WriteLayer { source })
     }
 
-    fn content(&mut self, entry: &Entry) -> Result<()> {
+    fn content(&mut self, entry: &Entry, mut file: File) -> Result<()> {
         let size = entry.metadata.size;
-        if size == 0 {
-            return Ok(());
-        }
         self.counts.unpacked_size += size;
-        let mut file = entry.open()?;
         let mut rest = size;
         while rest > 0 {
             let wanted = usize::try_from(rest).unwrap_or(BUFFER).min(BUFFER);
@@ -286,6 +307,33 @@ impl<W: Write> Packer<'_, W> {
         }
         self.tar.pad(size).map_err(|source| Error::WriteLayer { source })
     }
+}
+
+/// Returns the extended attributes of an entry, and the file if it is one with content: what is
+/// open need not be looked up by name once more.
+fn attributes(entry: &Entry) -> Result<(Option<File>, Xattrs)> {
+    if !entry.metadata.is_file() || entry.metadata.size == 0 {
+        return Ok((None, entry.xattrs()?));
+    }
+    let file = entry.open()?;
+    let xattrs = lathe_rootfs::file_xattrs(&file)
+        .map_err(|source| Error::PackEntry { path: entry.path.clone(), source })?;
+    Ok((Some(file), xattrs))
+}
+
+/// Returns whether an entry is a directory that is the same in the lower tree.
+///
+/// A directory comes into the upper tree as soon as anything below it is touched, though it may be
+/// removed again: a mount point that was made for a process. It says nothing then.
+fn is_unchanged(lower: Option<&Root>, entry: &Entry, xattrs: &Xattrs) -> Result<bool> {
+    let now = &entry.metadata;
+    let Some(lower) = lower.filter(|_| now.is_dir() && !whiteout::is_opaque(xattrs)) else {
+        return Ok(false);
+    };
+    let Some(old) = lower.try_lstat(&entry.path)? else { return Ok(false) };
+    let same =
+        old.is_dir() && (old.mode, old.owner(), old.mtime) == (now.mode, now.owner(), now.mtime);
+    Ok(same && keep_portable(lower.xattrs(&entry.path)?) == keep_portable(xattrs.clone()))
 }
 
 /// Returns whether the lower tree has a directory at `path`, itself and not through a link.

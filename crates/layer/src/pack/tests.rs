@@ -5,6 +5,7 @@ use crate::unpack::OverlayAttributes;
 use crate::unpack::UnpackOptions;
 use crate::unpack::Whiteouts;
 use crate::unpack::unpack;
+use lathe_rootfs::DirOptions;
 use lathe_tree::Owner;
 use proptest::prelude::*;
 use std::fs;
@@ -310,4 +311,24 @@ proptest! {
         prop_assert_eq!(unpacked.unpacked_size <= layer.len() as u64, true);
         prop_assert!(bytes(&back.request()) == layer);
     }
+}
+
+#[test]
+fn a_directory_that_is_as_below_and_holds_no_change_is_left_out() {
+    let (tree, lower) = (tree(), tree());
+    for (name, mtime) in [("touched", 1), ("way", 1), ("way/changed", 1), ("newer", 2)] {
+        for (side, mtime) in [(&tree, mtime), (&lower, 1)] {
+            let options =
+                DirOptions { mtime: Some(Timestamp::from_seconds(mtime)), ..DirOptions::default() };
+            side.root.create_dir_all(Path::new(name), &options).unwrap();
+        }
+    }
+    tree.file("way/changed/file", b"x");
+    for side in [&tree, &lower] {
+        for name in ["way", "way/changed"] {
+            side.root.set_times(Path::new(name), Timestamp::from_seconds(1)).unwrap();
+        }
+    }
+    let request = PackRequest { lower: Some(&lower.root), ..tree.request() };
+    assert_eq!(names(&bytes(&request)), ["newer/", "way/", "way/changed/", "way/changed/file"]);
 }
