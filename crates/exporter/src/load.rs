@@ -226,6 +226,3 @@ fn promised_digest(name: &str) -> Option<Digest> {
     let (algorithm, hex) = name.strip_prefix("blobs/")?.split_once('/')?;
     format!("{algorithm}:{hex}").parse().ok()
 }
-
-#[cfg(test)]
-mod tests;

@@ -38,9 +38,10 @@ pub fn history(engine: &Engine, image: &str) -> Result<Vec<HistoryRow>> {
     }
     let mut rows = Vec::with_capacity(steps.len());
     for step in steps {
-        let size = match step.empty_layer {
-            true => 0,
-            false => layer_size(store, *layers.next().ok_or(Error::HistoryTooLong)?)?,
+        let size = if step.empty_layer {
+            0
+        } else {
+            layer_size(store, *layers.next().ok_or(Error::HistoryTooLong)?)?
         };
         rows.push(HistoryRow {
             id: None,

@@ -131,10 +131,10 @@ pub fn inspect(engine: &Engine, image: &str) -> Result<Inspection> {
     let image = find(&engine.store, image)?;
     let config = config_of(&engine.store, &image)?;
     let graph_driver = graph_driver(engine, &config)?;
-    Ok(document(image, config, graph_driver))
+    Ok(document(&image, config, graph_driver))
 }
 
-fn document(image: ImageRecord, config: ImageConfig, graph_driver: GraphDriver) -> Inspection {
+fn document(image: &ImageRecord, config: ImageConfig, graph_driver: GraphDriver) -> Inspection {
     let short = |name: &String| {
         Reference::parse(name).map_or_else(|_| name.clone(), |name| name.familiar())
     };

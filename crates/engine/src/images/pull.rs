@@ -8,7 +8,7 @@ use lathe_oci::{ChainId, Digest, Platform, Reference};
 use lathe_source::{PullPolicy, parse_image};
 use lathe_store::ImageRecord;
 
-use super::{Result, adopt::adopt};
+use super::{Result, adopt::adopt, find::by_name};
 use crate::Engine;
 
 /// What a pull came to.
@@ -80,10 +80,7 @@ pub fn pull(engine: &Engine, name: &str, platform: Option<&Platform>) -> Result<
     let repo_digest = format!("{}@{digest}", reference.name());
     // What has a digest gets no name but that.
     let named = reference.digest().is_none();
-    let before = match named {
-        true => store.image_by_name(&reference.to_string())?,
-        false => super::find::by_name(store, &reference)?,
-    };
+    let before = by_name(store, &reference)?;
     if let Some(image) = &before
         && image.repo_digests.contains(&repo_digest)
         && platform.matches(&image.platform)

@@ -93,7 +93,8 @@ struct Removal<'a> {
 impl Removal<'_> {
     /// Tells whether the image itself went.
     fn run(&mut self, text: &str) -> Result<bool> {
-        if is_id_of(text, &self.image) {
+        // A digest is never a name, also when it is the manifest's.
+        if is_id_of(text, &self.image) || text.parse::<Digest>().is_ok() {
             if self.has_one_name() {
                 self.check_containers()?;
                 self.untag_all()?;
@@ -128,24 +129,19 @@ impl Removal<'_> {
             )));
         }
         let reference = Reference::parse(text)?.with_default_tag();
-        match reference.digest() {
-            Some(digest) => {
-                let wanted = format!("{}@{digest}", reference.name());
-                self.remove_digests(|other| *other == wanted)?;
-            }
-            None => {
-                let name = reference.to_string();
-                self.store.remove_tag(&name)?;
-                self.image.names.retain(|other| *other != name);
-                self.removed.push(Removed::Untagged(reference.familiar()));
-                let repository = reference.name();
-                let in_repository = |other: &String| {
-                    Reference::parse(other).is_ok_and(|other| other.name() == repository)
-                };
-                if !self.image.names.iter().any(in_repository) {
-                    self.remove_digests(in_repository)?;
-                }
-            }
+        if let Some(digest) = reference.digest() {
+            let wanted = format!("{}@{digest}", reference.name());
+            return self.remove_digests(|other| *other == wanted);
+        }
+        let name = reference.to_string();
+        self.store.remove_tag(&name)?;
+        self.image.names.retain(|other| *other != name);
+        self.removed.push(Removed::Untagged(reference.familiar()));
+        let repository = reference.name();
+        let in_repository =
+            |other: &String| Reference::parse(other).is_ok_and(|other| other.name() == repository);
+        if !self.image.names.iter().any(in_repository) {
+            self.remove_digests(in_repository)?;
         }
         Ok(())
     }

@@ -1,0 +1,81 @@
+//! Pushing to a registry.
+
+use lathe_exporter::{ExportRequest, ExportSpec, Owners, export, push, store_image};
+use lathe_oci::Reference;
+use lathe_registry::Pushed;
+use lathe_testkit::registry::FakeRegistry;
+
+use crate::fixture::{Fixture, name};
+
+#[test]
+fn an_image_is_pushed_once() {
+    let Some(fixture) = Fixture::new("an_image_is_pushed_once") else { return };
+    let registry = FakeRegistry::start();
+    let (image, _) = fixture.small_image();
+    let target = name(&format!("{}/team/app:1", registry.host()));
+    store_image(&fixture.store, &image, &[name("app")], 0).unwrap();
+    let report = push(&fixture.env(), &image, &target).unwrap();
+    assert_eq!(report.manifest.digest, *image.manifest.digest());
+    assert_eq!(report.manifest.size, image.manifest.bytes().len() as u64);
+    assert!(report.layers.iter().all(|layer| layer.outcome == Pushed::Uploaded));
+    let (media_type, bytes) = registry.manifest("team/app", "1").unwrap();
+    assert_eq!(media_type, "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(bytes, image.manifest.bytes());
+    for digest in image.layers.iter().map(|layer| &layer.descriptor.digest).chain([image.id()]) {
+        assert!(registry.blob("team/app", digest).is_some(), "{digest}");
+    }
+    let record = fixture.store.image(image.id()).unwrap().unwrap();
+    let repo_digest = format!("{}/team/app@{}", registry.host(), image.manifest.digest());
+    assert_eq!(record.repo_digests, [repo_digest]);
+    registry.take_requests();
+    let report = push(&fixture.env(), &image, &target).unwrap();
+    assert!(report.layers.iter().all(|layer| layer.outcome == Pushed::AlreadyThere));
+    let uploads = registry.take_requests();
+    let uploads: Vec<_> = uploads.iter().filter(|r| r.method == "POST").collect();
+    assert!(uploads.is_empty(), "{uploads:?}");
+}
+
+#[test]
+fn what_another_repository_has_is_mounted() {
+    let Some(fixture) = Fixture::new("what_another_repository_has_is_mounted") else { return };
+    let registry = FakeRegistry::start();
+    let (image, _) = fixture.small_image();
+    store_image(&fixture.store, &image, &[name("app")], 0).unwrap();
+    let target = |repository: &str| name(&format!("{}/{repository}:1", registry.host()));
+    push(&fixture.env(), &image, &target("base")).unwrap();
+    let report = push(&fixture.env(), &image, &target("app")).unwrap();
+    for layer in report.layers {
+        assert_eq!(layer.outcome, Pushed::Mounted);
+        assert_eq!(layer.from.as_ref().map(Reference::repository), Some("base"));
+        assert!(registry.blob("app", &layer.entry.descriptor.digest).is_some());
+    }
+}
+
+#[test]
+fn an_output_pushes_under_all_names() {
+    let Some(fixture) = Fixture::new("an_output_pushes_under_all_names") else { return };
+    let registry = FakeRegistry::start();
+    let (image, _) = fixture.small_image();
+    let spec = format!("type=registry,name={}/app:2", registry.host());
+    let spec = ExportSpec::parse(&spec).unwrap();
+    let names = [name(&format!("{}/app:1", registry.host()))];
+    let request = ExportRequest {
+        image: Some(&image),
+        size: 5,
+        tree: None,
+        names: &names,
+        epoch: None,
+        owners: Owners::Caller,
+    };
+    let receipt = export(&fixture.env(), &spec, &request).unwrap();
+    assert_eq!(receipt.pushed.len(), 2);
+    for tag in ["1", "2"] {
+        assert!(registry.manifest("app", tag).is_some());
+    }
+    let record = fixture.store.image(image.id()).unwrap().unwrap();
+    assert_eq!((record.size, record.names.len(), record.repo_digests.len()), (5, 2, 1));
+    let nameless = ExportRequest { names: &[], ..request };
+    let spec = ExportSpec::parse("type=registry").unwrap();
+    let error = export(&fixture.env(), &spec, &nameless).unwrap_err().to_string();
+    assert!(error.contains("no name to push it under"), "{error}");
+}
