@@ -5,6 +5,7 @@
 
 use std::{
     env,
+    fmt::{Display, Write as _},
     io::{self, IsTerminal as _, Read as _, Write as _},
 };
 
@@ -20,6 +21,15 @@ pub(crate) fn out_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()
+}
+
+/// Prints results, one per line, with one write.
+pub(crate) fn lines<T: Display>(lines: impl IntoIterator<Item = T>) -> io::Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        writeln!(text, "{line}").expect("writing to a string cannot fail");
+    }
+    out(&text)
 }
 
 /// Prints a message about what happens.

@@ -169,8 +169,11 @@ fn summary(outcome: &BuildOutcome, tags: &[Reference], seconds: f64) -> String {
     let id = outcome.image.to_string();
     let names: Vec<String> = tags.iter().map(Reference::familiar).collect();
     let names = if names.is_empty() { String::new() } else { format!(" as {}", names.join(", ")) };
-    let mut text: String =
-        outcome.warnings.iter().map(|warning| format!("{}\n", warning.trim_end())).collect();
+    let mut text = String::new();
+    for warning in &outcome.warnings {
+        text.push_str(warning.trim_end());
+        text.push('\n');
+    }
     let (ran, cached) = (count(Disposition::Ran), count(Disposition::Hit));
     let steps = if ran == 1 { "step" } else { "steps" };
     writeln!(

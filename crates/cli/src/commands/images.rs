@@ -110,10 +110,7 @@ pub(super) fn remove(session: &Session, args: &RemoveImageArgs) -> Result<u8> {
     for name in &args.images {
         match images::remove(&engine, name, options, &|record| running.contains(record.id.as_str()))
         {
-            Ok(removed) => {
-                let lines: String = removed.iter().map(|line| format!("{line}\n")).collect();
-                term::out(&lines)?;
-            }
+            Ok(removed) => term::lines(&removed)?,
             Err(error) => {
                 // With force, what is gone already is as wanted, but said.
                 failed |= !(args.force && matches!(error, Error::NoSuchImage { .. }));

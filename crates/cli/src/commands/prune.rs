@@ -7,12 +7,17 @@ use lathe_engine::{
     container::{AnonymousVolumes, Error, Force, Status},
     store::{CachePrune, DryRun, ImagePrune, PruneOptions, PruneReport, Wait},
 };
+use lathe_oci::Reference;
 
 use super::Session;
 use crate::{
     args::{PruneArgs, PruneScope},
     env, render, term,
 };
+
+/// What was used within this many seconds stays unless `--all` is given: without it the next
+/// build would run everything again.
+const CACHE_AGE: i64 = 48 * 3600;
 
 pub(super) fn prune(session: &Session, args: &PruneArgs, scope: PruneScope) -> Result<u8> {
     if args.volumes {
@@ -49,7 +54,8 @@ fn options(args: &PruneArgs, scope: PruneScope, until: Option<i64>) -> PruneOpti
     let cache = match (scope, until) {
         (PruneScope::Images | PruneScope::Containers, _) => CachePrune::Keep,
         (_, Some(until)) => CachePrune::UnusedSince(until),
-        (_, None) => CachePrune::All,
+        (_, None) if args.all => CachePrune::All,
+        (_, None) => CachePrune::UnusedSince(env::now() - CACHE_AGE),
     };
     PruneOptions { images, images_before: until, cache, dry_run: DryRun::No, wait: Wait::Block }
 }
@@ -65,7 +71,7 @@ fn containers(session: &Session, until: Option<i64>) -> Result<String> {
         }
         match containers.remove(&view.record.id, Force::No, AnonymousVolumes::Keep) {
             Ok(()) => {
-                writeln!(text, "{}", view.record.id).expect("writing to a string cannot fail")
+                writeln!(text, "{}", view.record.id).expect("writing to a string cannot fail");
             }
             // It was started or removed by somebody else meanwhile.
             Err(Error::StillRunning { .. } | Error::NotFound(_)) => {}
@@ -83,7 +89,10 @@ fn summary(report: &PruneReport) -> String {
                 .expect("writing to a string cannot fail");
         }
     };
-    let untagged = report.untagged.iter().map(|name| format!("untagged: {name}"));
+    let familiar = |name: &String| {
+        Reference::parse(name).map_or_else(|_| name.clone(), |name| name.familiar())
+    };
+    let untagged = report.untagged.iter().map(|name| format!("untagged: {}", familiar(name)));
     let deleted = report.images.iter().map(|id| format!("deleted: {id}"));
     section("Deleted Images", untagged.chain(deleted).collect());
     section("Deleted build cache objects", report.cache_records.clone());
@@ -96,12 +105,13 @@ fn warning(args: &PruneArgs, scope: PruneScope) -> String {
     } else {
         "all dangling images"
     };
+    let cache = if args.all { "all build cache" } else { "build cache not used for 48 hours" };
     match scope {
         PruneScope::Containers => "WARNING! This will remove all stopped containers.\n".to_owned(),
         PruneScope::Images => format!("WARNING! This will remove {images}.\n"),
-        PruneScope::BuildCache => "WARNING! This will remove all build cache.\n".to_owned(),
+        PruneScope::BuildCache => format!("WARNING! This will remove {cache}.\n"),
         PruneScope::System => format!(
-            "WARNING! This will remove:\n  - all stopped containers\n  - {images}\n  - all build cache\n\n"
+            "WARNING! This will remove:\n  - all stopped containers\n  - {images}\n  - {cache}\n\n"
         ),
     }
 }

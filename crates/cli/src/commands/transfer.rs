@@ -36,26 +36,28 @@ pub(super) fn watched<T>(
 pub(super) fn pull(session: &Session, args: &PullArgs) -> Result<u8> {
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
     if !args.quiet {
-        lines(&images::announce_pull(&args.name)?)?;
+        term::lines(images::announce_pull(&args.name)?)?;
     }
     let pulled = watched(session, args.quiet, |engine| {
         Ok(images::pull(engine, &args.name, platform.as_ref())?)
     })?;
     let all = pulled.lines();
     let shown = if args.quiet { &all[all.len().saturating_sub(1)..] } else { &all };
-    lines(shown)?;
+    term::lines(shown)?;
     Ok(0)
 }
 
 pub(super) fn push(session: &Session, args: &PushArgs) -> Result<u8> {
     if !args.quiet {
-        lines(&images::announce_push(&args.name)?)?;
+        term::lines(images::announce_push(&args.name)?)?;
     }
-    let report = watched(session, args.quiet, |engine| Ok(images::push(engine, &args.name)?))?;
+    // The lines at the end tell all that there is to tell without a terminal.
+    let quiet = args.quiet || !term::stderr_is_tty();
+    let report = watched(session, quiet, |engine| Ok(images::push(engine, &args.name)?))?;
     if args.quiet {
-        lines(&[report.reference.to_string()])?;
+        term::lines([&report.reference])?;
     } else {
-        lines(&images::push_lines(&report))?;
+        term::lines(images::push_lines(&report))?;
     }
     Ok(0)
 }
@@ -74,7 +76,9 @@ pub(super) fn save(session: &Session, args: &SaveArgs) -> Result<u8> {
 }
 
 pub(super) fn load(session: &Session, args: &LoadArgs) -> Result<u8> {
-    let loaded = watched(session, args.quiet, |engine| match &args.input {
+    // docker shows progress of a load on a terminal only.
+    let quiet = args.quiet || !term::stderr_is_tty();
+    let loaded = watched(session, quiet, |engine| match &args.input {
         Some(path) => {
             let file = File::open(path).with_context(|| format!("open `{}`", path.display()))?;
             Ok(images::load(engine, file)?)
@@ -83,12 +87,7 @@ pub(super) fn load(session: &Session, args: &LoadArgs) -> Result<u8> {
         None => Ok(images::load(engine, io::stdin())?),
     })?;
     for image in &loaded {
-        lines(&image.lines())?;
+        term::lines(image.lines())?;
     }
     Ok(0)
-}
-
-fn lines(lines: &[String]) -> Result<()> {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    Ok(term::out(&text)?)
 }
