@@ -16,36 +16,37 @@
 //!
 //! Speed is the point of the rest: each directory is opened once on both sides, files are named
 //! relative to it, content moves inside the kernel (`data.rs`), and no call is made whose effect is
-//! known to be there already (`creation.rs`).
+//! known to be there already (`creation.rs`); files are copied by several threads (`crew.rs`).
 
+mod crew;
 mod data;
+mod file;
 mod level;
 
-use crate::creation::Creation;
 use crate::creation::Target;
 use crate::dir::Dir;
 use crate::dir::join_bytes;
 use crate::error::Error;
-use crate::error::Located as _;
 use crate::error::Result;
 use crate::path::clean;
 use crate::root::DirOptions;
 use crate::root::Root;
-use crate::root::create_replacing;
 use crate::root::unlink_for_replacement;
 use crate::walk::Filter;
 use crate::walk::Selection;
-use crate::xattr;
-use data::DataCopier;
+use crew::BATCH;
+use crew::Batch;
+use crew::Crew;
+use crew::Shared;
+use file::Rules;
+use file::Source;
 use lathe_tree::Device;
-use lathe_tree::FileKind;
 use lathe_tree::Metadata;
 use lathe_tree::ModeChange;
 use lathe_tree::Owner;
 use lathe_tree::Timestamp;
 use level::Level;
-use rustix::fd::AsFd as _;
-use rustix::fs::XattrFlags;
+use level::Pair;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -53,6 +54,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Directories on one path. Each costs two descriptors and a stack frame.
 const DEPTH: usize = 1000;
@@ -147,25 +149,31 @@ pub fn copy(request: &CopyRequest<'_>) -> Result<CopyReport> {
     let source = request.from.real_path(request.source)?;
     let metadata = request.from.lstat(&source)?;
     let place = prepare_destination(request, &metadata)?;
-    let mut copier = Copier {
-        options: &request.options,
-        data: DataCopier::default(),
-        creation: Creation::new(),
-        can_link: request.options.link == LinkPolicy::HardLink,
-        linked: HashMap::new(),
-        to: request.to,
-        report: CopyReport::default(),
-        depth: 0,
-    };
-    if metadata.is_dir() {
-        copier.top_directory(&request.from.dir(&source)?, &metadata, &place)?;
-    } else {
-        let (source_dir, source_name) = request.from.parent(&source)?;
-        let (dir, name) = request.to.parent(&place)?;
-        let target = Target::new(dir)?;
-        copier.file(&source_dir, &source_name, &metadata, &target, &name)?;
+    let shared = Shared::new(Rules::new(&request.options));
+    let copied = std::thread::scope(|scope| {
+        let mut copier = Copier {
+            filter: request.options.filter,
+            crew: Crew::new(scope, &shared),
+            linked: HashMap::new(),
+            to: request.to,
+            report: CopyReport::default(),
+            depth: 0,
+        };
+        if metadata.is_dir() {
+            copier.start(request.from.dir(&source)?, &metadata, &place)?;
+        } else {
+            let (dir, name) = request.from.parent(&source)?;
+            let (target, new_name) = request.to.parent(&place)?;
+            let file = Source { dir: &dir, name: &name, metadata: &metadata };
+            copier.count(&metadata);
+            copier.crew.own.copy(file, &Target::new(target)?, &new_name)?;
+        }
+        Ok(copier.report)
+    });
+    match shared.into_error() {
+        Some(error) => Err(error),
+        None => copied,
     }
-    Ok(copier.report)
 }
 
 /// Makes the directories above the destination and returns where the source goes.
@@ -203,12 +211,10 @@ fn prepare_destination(request: &CopyRequest<'_>, source: &Metadata) -> Result<P
     Ok(place)
 }
 
-struct Copier<'a> {
-    options: &'a CopyOptions<'a>,
-    data: DataCopier,
-    creation: Creation,
-    /// Cleared when the kernel says that the two are on different file systems.
-    can_link: bool,
+/// The walk through the source.
+struct Copier<'a, 'scope, 'env> {
+    filter: Option<Filter<'a>>,
+    crew: Crew<'scope, 'env>,
     /// Where a source file with several names was copied to first.
     linked: HashMap<(Device, u64), PathBuf>,
     to: &'a Root,
@@ -216,255 +222,115 @@ struct Copier<'a> {
     depth: usize,
 }
 
-impl Copier<'_> {
-    fn top_directory(&mut self, source: &Dir, metadata: &Metadata, place: &Path) -> Result<()> {
+impl Copier<'_, '_, '_> {
+    fn start(&mut self, source: Dir, metadata: &Metadata, place: &Path) -> Result<()> {
         let existing = self.to.try_lstat(place)?;
         if existing.is_some_and(|existing| !existing.is_dir()) {
             return Err(Error::ReplaceFile { path: place.to_owned() });
         }
-        if existing.is_none() {
+        let made = existing.is_none();
+        if made {
             // Only for a directory copied by its own name, which brings its metadata along.
             let (parent, name) = self.to.parent(place)?;
-            parent.create_dir(&name, 0o700)?;
+            parent.create_dir(&name, metadata.mode & 0o777 | 0o700)?;
         }
         let target = Target::new(self.to.dir(place)?)?;
-        let level = Level::opened(source, metadata, target);
-        self.children(&level, &mut PathBuf::new())?;
-        if existing.is_none() {
-            self.finish_directory(&level)?;
-        }
-        Ok(())
+        let source = Arc::new(source);
+        let pair = Pair { source, target, metadata: *metadata, made, finish: made };
+        self.children(Level::start(pair, metadata), &mut PathBuf::new())
     }
 
     /// Copies what is in a source directory; `path` is relative to the source of the copy.
-    fn children(&mut self, level: &Level<'_>, path: &mut PathBuf) -> Result<()> {
+    fn children(&mut self, level: Level<'_>, path: &mut PathBuf) -> Result<()> {
         self.depth += 1;
         if self.depth > DEPTH {
             return Err(Error::io("copy", path, Errno::NAMETOOLONG));
         }
+        let mut files = Vec::new();
         for name in level.source.read_names()? {
             let metadata = level.source.lstat(&name)?;
-            let selection = match self.options.filter {
-                None => Selection::Keep,
-                Some(filter) => {
-                    path.push(&name);
-                    let selection = filter(path, metadata.kind);
-                    path.pop();
-                    selection
-                }
-            };
+            let selection = self.filter.map_or(Selection::Keep, |filter| {
+                path.push(&name);
+                let selection = filter(path, metadata.kind);
+                path.pop();
+                selection
+            });
             match (selection, metadata.is_dir()) {
                 (Selection::Skip, _) | (Selection::Descend, false) => {}
-                (Selection::Keep, false) => {
-                    let target = level.target()?;
-                    self.file(level.source, &name, &metadata, target, &name)?;
+                (Selection::Keep, false) if metadata.links > 1 => {
+                    self.file_with_links(&level, &name, &metadata)?;
                 }
-                (selection, true) => self.directory(level, &name, &metadata, selection, path)?,
+                (Selection::Keep, false) => files.push((name, metadata)),
+                (selection, true) => {
+                    let kept = selection == Selection::Keep;
+                    let below = Level::below(&level, &name, &metadata, kept)?;
+                    if kept {
+                        below.pair()?;
+                    }
+                    path.push(&name);
+                    self.children(below, path)?;
+                    path.pop();
+                }
             }
+            if files.len() == BATCH {
+                self.submit(&level, std::mem::take(&mut files))?;
+            }
+        }
+        if !files.is_empty() {
+            self.submit(&level, files)?;
         }
         self.depth -= 1;
-        Ok(())
-    }
-
-    fn directory(
-        &mut self,
-        above: &Level<'_>,
-        name: &OsStr,
-        metadata: &Metadata,
-        selection: Selection,
-        path: &mut PathBuf,
-    ) -> Result<()> {
-        let source = above.source.open_dir(name)?;
-        let level = Level::below(above, &source, metadata, name);
-        if selection == Selection::Keep {
-            level.target()?;
-        }
-        path.push(name);
-        self.children(&level, path)?;
-        path.pop();
-        // One that was only descended into keeps its metadata if it was there before.
-        if selection == Selection::Keep || level.was_made() {
-            self.finish_directory(&level)?;
-        }
-        Ok(())
-    }
-
-    /// Gives a directory the metadata of its source, once its content is there.
-    fn finish_directory(&mut self, level: &Level<'_>) -> Result<()> {
-        let target = level.target()?;
-        let path = || target.dir().path().to_owned();
-        let owner = self.options.owner.unwrap_or(level.metadata.owner());
-        let mode = self.options.mode.apply(level.metadata.mode, FileKind::Directory);
-        let made = level.was_made().then_some(level.metadata.mode | 0o700);
-        let fd = target.dir().as_fd();
-        self.creation.finish(fd, target, made, owner, mode).at("set metadata of", path)?;
-        copy_xattrs(level.source.as_fd(), fd, path)?;
-        let mtime = self.mtime(level.metadata);
-        rustix::fs::futimens(fd, &crate::dir::timestamps(mtime)).at("change times", path)?;
-        self.report.directories += 1;
-        Ok(())
-    }
-
-    fn mtime(&self, source: &Metadata) -> Timestamp {
-        match self.options.times {
-            Times::Preserve => source.mtime,
-            Times::Set(time) => time,
+        match level.into_pair() {
+            Some(pair) => {
+                self.report.directories += u64::from(pair.finish);
+                self.crew.release(pair)
+            }
+            None => Ok(()),
         }
     }
 
-    /// Copies anything but a directory.
-    fn file(
-        &mut self,
-        source: &Dir,
-        source_name: &OsStr,
-        metadata: &Metadata,
-        target: &Target,
-        name: &OsStr,
-    ) -> Result<()> {
+    fn submit(&mut self, level: &Level<'_>, files: Vec<(OsString, Metadata)>) -> Result<()> {
+        if self.crew.has_failed() {
+            // The error is told by who had it; any stops the walk.
+            return Err(Error::io("copy", level.source.path(), Errno::CANCELED));
+        }
+        for (_, metadata) in &files {
+            self.count(metadata);
+        }
+        let pair = Arc::clone(level.pair()?);
+        self.crew.submit(Batch { pair, files })
+    }
+
+    fn count(&mut self, metadata: &Metadata) {
         self.report.files += 1;
-        if metadata.links > 1 && self.link_to_earlier(metadata, target, name)? {
-            return Ok(());
+        if metadata.is_file() {
+            self.report.bytes += metadata.size;
         }
-        let wanted = Wanted {
-            owner: self.options.owner.unwrap_or(metadata.owner()),
-            mode: self.options.mode.apply(metadata.mode, metadata.kind),
-            mtime: self.mtime(metadata),
-        };
-        match metadata.kind {
-            FileKind::Regular => {
-                self.regular(source, source_name, metadata, target, name, &wanted)?;
-            }
-            FileKind::Symlink => {
-                unlink_for_replacement(target.dir(), name)?;
-                target.dir().symlink(&source.read_link(source_name)?, name)?;
-                if !target.makes_owner(&self.creation, wanted.owner) {
-                    target.dir().set_owner(name, wanted.owner)?;
-                }
-                target.dir().set_times(name, wanted.mtime)?;
-            }
-            _ => special(metadata, target, name, &wanted)?,
-        }
-        if metadata.links > 1 {
-            let place = join_bytes(target.dir().path(), name);
-            self.linked.insert((metadata.file_system, metadata.inode), place);
-        }
-        Ok(())
     }
 
-    fn regular(
+    /// Copies a file with several names, at once since another name may follow.
+    fn file_with_links(
         &mut self,
-        source: &Dir,
-        source_name: &OsStr,
+        level: &Level<'_>,
+        name: &OsStr,
         metadata: &Metadata,
-        target: &Target,
-        name: &OsStr,
-        wanted: &Wanted,
     ) -> Result<()> {
-        self.report.bytes += metadata.size;
-        if self.can_link
-            && wanted.is_that_of(metadata)
-            && self.link_to_source(source, source_name, target, name)?
-        {
-            return Ok(());
+        let pair = Arc::clone(level.pair()?);
+        let dir = pair.target.dir();
+        let identity = (metadata.file_system, metadata.inode);
+        if let Some(earlier) = self.linked.get(&identity) {
+            let (earlier_dir, earlier_name) = self.to.parent(earlier)?;
+            unlink_for_replacement(dir, name)?;
+            earlier_dir.hard_link(&earlier_name, dir, name)?;
+            self.report.files += 1;
+        } else {
+            self.count(metadata);
+            let source = Source { dir: &level.source, name, metadata };
+            self.crew.own.copy(source, &pair.target, name)?;
+            self.linked.insert(identity, join_bytes(dir.path(), name));
         }
-        let path = || join_bytes(target.dir().path(), name);
-        let input = source.open_file(source_name)?;
-        let output = create_replacing(target.dir(), name, metadata.mode)?;
-        self.data.copy(&input, &output, metadata.size).at("copy to", path)?;
-        let made = Some(metadata.mode & 0o777);
-        self.creation
-            .finish(output.as_fd(), target, made, wanted.owner, wanted.mode)
-            .at("set metadata of", path)?;
-        copy_xattrs(input.as_fd(), output.as_fd(), path)?;
-        rustix::fs::futimens(&output, &crate::dir::timestamps(wanted.mtime))
-            .at("change times", path)
+        self.crew.release(pair)
     }
-
-    /// Keeps hard links among the copied files; returns whether the file was there already.
-    fn link_to_earlier(&self, metadata: &Metadata, target: &Target, name: &OsStr) -> Result<bool> {
-        let Some(earlier) = self.linked.get(&(metadata.file_system, metadata.inode)) else {
-            return Ok(false);
-        };
-        let (dir, earlier_name): (Dir, OsString) = self.to.parent(earlier)?;
-        unlink_for_replacement(target.dir(), name)?;
-        dir.hard_link(&earlier_name, target.dir(), name)?;
-        Ok(true)
-    }
-
-    /// Tries to make the destination another name of the source; returns whether it is.
-    fn link_to_source(
-        &mut self,
-        source: &Dir,
-        source_name: &OsStr,
-        target: &Target,
-        name: &OsStr,
-    ) -> Result<bool> {
-        let mut result = source.hard_link(source_name, target.dir(), name);
-        if errno_of(&result) == Some(Errno::EXIST) {
-            unlink_for_replacement(target.dir(), name)?;
-            result = source.hard_link(source_name, target.dir(), name);
-        }
-        match errno_of(&result) {
-            None => result.map(|()| true),
-            // Another file system: no file of this copy can be linked.
-            Some(Errno::XDEV) => {
-                self.can_link = false;
-                Ok(false)
-            }
-            // Too many names, or not ours to link (fs.protected_hardlinks).
-            Some(Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
-            Some(_) => result.map(|()| false),
-        }
-    }
-}
-
-fn special(metadata: &Metadata, target: &Target, name: &OsStr, wanted: &Wanted) -> Result<()> {
-    unlink_for_replacement(target.dir(), name)?;
-    target.dir().make_node(name, metadata.kind, wanted.mode, metadata.device)?;
-    target.dir().set_owner(name, wanted.owner)?;
-    target.dir().set_mode(name, wanted.mode)?;
-    target.dir().set_times(name, wanted.mtime)
-}
-
-/// What a copied file shall have.
-struct Wanted {
-    owner: Owner,
-    mode: u32,
-    mtime: Timestamp,
-}
-
-impl Wanted {
-    fn is_that_of(&self, metadata: &Metadata) -> bool {
-        self.owner == metadata.owner() && self.mode == metadata.mode && self.mtime == metadata.mtime
-    }
-}
-
-fn errno_of(result: &Result<()>) -> Option<Errno> {
-    let error = result.as_ref().err()?;
-    error.raw_os_error().map(Errno::from_raw_os_error)
-}
-
-/// Copies the extended attributes of an open file to another; one call when there are none.
-fn copy_xattrs(
-    from: rustix::fd::BorrowedFd<'_>,
-    to: rustix::fd::BorrowedFd<'_>,
-    path: impl Fn() -> PathBuf,
-) -> Result<()> {
-    for (name, value) in xattr::of_file(from).at("read extended attributes of source of", &path)? {
-        // Marks of an overlay below belong to it, and labels to the host's policy.
-        let foreign = name.starts_with(b"trusted.overlay.")
-            || name.starts_with(b"user.overlay.")
-            || (name.starts_with(b"security.") && name != b"security.capability");
-        if foreign {
-            continue;
-        }
-        match rustix::fs::fsetxattr(to, &name[..], &value, XattrFlags::empty()) {
-            // As BuildKit: the destination may be unable to hold it (tmpfs, user namespace).
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
-            Err(errno) => return Err(Error::io("set extended attribute of", &path(), errno)),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! not depend on the threads.
 
 use crate::dir::Dir;
+use crate::dir::file_xattrs;
 use crate::dir::join_bytes;
 use crate::error::Located as _;
 use crate::error::Result;
@@ -22,6 +23,7 @@ use lathe_tree::Metadata;
 use lathe_tree::Owner;
 use lathe_tree::TreeDigest;
 use lathe_tree::TreeDigester;
+use lathe_tree::Xattrs;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -123,7 +125,7 @@ fn known_or_read(
     if let Some(known) = memo.get(&version) {
         return Ok(known);
     }
-    let digest = read_digest(dir, name, &mut vec![0; BUFFER])?;
+    let (digest, _) = read_file(dir, name, &mut vec![0; BUFFER])?;
     memo.put(&version, &digest);
     Ok(digest)
 }
@@ -223,9 +225,10 @@ fn feed(
 }
 
 fn hash_file(place: usize, entry: Entry, buffer: &mut [u8], owner: Option<Owner>) -> Result<Done> {
-    let content = read_digest(&entry.parent, entry.name(), buffer)?;
+    let (content, xattrs) = read_file(&entry.parent, entry.name(), buffer)?;
     let version = entry.metadata.version();
-    Ok(Done { place, hashed: hash_entry(entry, Some(&content), owner)?, version, content })
+    let digest = header_digest(&entry.metadata, b"", &xattrs, Some(&content), owner);
+    Ok(Done { place, hashed: Hashed { path: entry.path, digest }, version, content })
 }
 
 fn hash_entry(entry: Entry, content: Option<&FileDigest>, owner: Option<Owner>) -> Result<Hashed> {
@@ -240,21 +243,32 @@ fn entry_digest(
     content: Option<&FileDigest>,
     owner: Option<Owner>,
 ) -> Result<EntryDigest> {
-    let mut metadata = *metadata;
-    if let Some(Owner { uid, gid }) = owner {
-        (metadata.uid, metadata.gid) = (uid, gid);
-    }
     let target = match metadata.kind {
         FileKind::Symlink => dir.read_link(name)?,
         _ => OsString::new(),
     };
     let xattrs = dir.xattrs(name)?;
-    let header =
-        EntryHeader { metadata: &metadata, link_target: target.as_bytes(), xattrs: &xattrs };
-    Ok(header.digest(content))
+    Ok(header_digest(metadata, target.as_bytes(), &xattrs, content, owner))
 }
 
-fn read_digest(dir: &Dir, name: &OsStr, buffer: &mut [u8]) -> Result<FileDigest> {
+fn header_digest(
+    metadata: &Metadata,
+    link_target: &[u8],
+    xattrs: &Xattrs,
+    content: Option<&FileDigest>,
+    owner: Option<Owner>,
+) -> EntryDigest {
+    let mut metadata = *metadata;
+    if let Some(Owner { uid, gid }) = owner {
+        (metadata.uid, metadata.gid) = (uid, gid);
+    }
+    EntryHeader { metadata: &metadata, link_target, xattrs }.digest(content)
+}
+
+/// Reads the bytes of a file and, while it is open, its extended attributes.
+fn read_file(dir: &Dir, name: &OsStr, buffer: &mut [u8]) -> Result<(FileDigest, Xattrs)> {
     let file = dir.open_file(name)?;
-    FileDigest::of(file, buffer).at("read", || join_bytes(dir.path(), name))
+    let path = || join_bytes(dir.path(), name);
+    let xattrs = file_xattrs(&file).at("read extended attributes", path)?;
+    Ok((FileDigest::of(file, buffer).at("read", path)?, xattrs))
 }

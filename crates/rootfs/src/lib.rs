@@ -32,7 +32,7 @@ mod xattr;
 pub use copy::{CopyOptions, CopyReport, CopyRequest, LinkPolicy, Times, copy};
 pub use creation::{Creation, Target};
 pub use digest::{DigestOptions, FileDigests, NoMemo, content_digest};
-pub use dir::{Dir, set_file_mode, set_file_times, set_file_xattr};
+pub use dir::{Dir, file_xattrs, set_file_mode, set_file_times, set_file_xattr};
 pub use error::{Error, PathFault, Result};
 pub use path::clean;
 pub use root::{DirOptions, FileOptions, Root};

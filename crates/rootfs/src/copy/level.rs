@@ -12,53 +12,76 @@ use lathe_tree::Metadata;
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::ffi::OsStr;
+use std::sync::Arc;
 
-/// Source directory with its counterpart.
-pub(super) struct Level<'a> {
-    pub(super) source: &'a Dir,
-    pub(super) metadata: &'a Metadata,
-    /// Level above and name in it; `None` for the start.
-    above: Option<(&'a Self, &'a OsStr)>,
-    opened: OnceCell<Opened>,
+/// Source directory and destination directory, both open.
+///
+/// Shared by the walk and by the files that are on their way into it; who lets go last gives it
+/// its metadata.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) source: Arc<Dir>,
+    pub(super) target: Target,
+    /// Of the source.
+    pub(super) metadata: Metadata,
+    /// Whether the destination was made by this copy.
+    pub(super) made: bool,
+    /// Whether the destination gets the metadata of the source.
+    pub(super) finish: bool,
 }
 
-struct Opened {
-    target: Target,
-    made: bool,
+/// Source directory in the walk.
+pub(super) struct Level<'a> {
+    pub(super) source: Arc<Dir>,
+    metadata: &'a Metadata,
+    /// Level above and name in it; `None` for the start.
+    above: Option<(&'a Self, &'a OsStr)>,
+    /// Whether the directory itself is copied, not only what is below it.
+    kept: bool,
+    opened: OnceCell<Arc<Pair>>,
 }
 
 impl<'a> Level<'a> {
-    /// Pairs a source directory with an open one.
-    pub(super) fn opened(source: &'a Dir, metadata: &'a Metadata, target: Target) -> Self {
-        let opened = OnceCell::from(Opened { target, made: false });
-        Self { source, metadata, above: None, opened }
+    /// Pairs the start of the copy with an open directory.
+    pub(super) fn start(pair: Pair, metadata: &'a Metadata) -> Self {
+        let source = Arc::clone(&pair.source);
+        let opened = OnceCell::from(Arc::new(pair));
+        Self { source, metadata, above: None, kept: true, opened }
     }
 
     /// Pairs the directory `name` below a level with the one of that name, not opened yet.
     pub(super) fn below(
         above: &'a Self,
-        source: &'a Dir,
-        metadata: &'a Metadata,
         name: &'a OsStr,
-    ) -> Self {
-        Self { source, metadata, above: Some((above, name)), opened: OnceCell::new() }
+        metadata: &'a Metadata,
+        kept: bool,
+    ) -> Result<Self> {
+        let source = Arc::new(above.source.open_dir(name)?);
+        Ok(Self { source, metadata, above: Some((above, name)), kept, opened: OnceCell::new() })
     }
 
-    /// Returns whether the destination was made by this copy.
-    pub(super) fn was_made(&self) -> bool {
-        self.opened.get().is_some_and(|opened| opened.made)
-    }
-
-    /// Returns the destination, opened or made at the first call.
-    pub(super) fn target(&self) -> Result<&Target> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(&opened.target);
+    /// Returns both sides; the destination is opened or made at the first call.
+    pub(super) fn pair(&self) -> Result<&Arc<Pair>> {
+        if let Some(pair) = self.opened.get() {
+            return Ok(pair);
         }
         let (above, name) = self.above.expect("the start of a copy is open");
-        let parent = above.target()?.dir();
+        let parent = above.pair()?.target.dir();
         let made = make(parent, name, self.metadata.mode)?;
-        let target = Target::new(parent.open_dir(name)?)?;
-        Ok(&self.opened.get_or_init(|| Opened { target, made }).target)
+        let pair = Pair {
+            source: Arc::clone(&self.source),
+            target: Target::new(parent.open_dir(name)?)?,
+            metadata: *self.metadata,
+            made,
+            // One that was only descended into keeps its metadata if it was there before.
+            finish: self.kept || made,
+        };
+        Ok(self.opened.get_or_init(|| Arc::new(pair)))
+    }
+
+    /// Returns both sides if anything was copied.
+    pub(super) fn into_pair(self) -> Option<Arc<Pair>> {
+        self.opened.into_inner()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The table in the module doc, case by case.
 
 use super::*;
+use lathe_tree::FileKind;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -331,4 +332,50 @@ fn trees_deeper_than_the_limit_are_refused() {
     }
     drop(dir);
     scene.copy("/", "/").expect("within the limit");
+}
+
+/// Enough files that threads are started; directories get their times after their last file.
+#[test]
+fn many_files_are_copied_with_the_metadata_of_their_directories() {
+    let scene = scene(&[], &[]);
+    for number in 0..600 {
+        let dir = scene.host(&format!("from/d{}/e", number % 7));
+        fs::create_dir_all(&dir).expect("made");
+        fs::write(dir.join(number.to_string()), number.to_string()).expect("written");
+    }
+    let walk = |root: &Root| -> Vec<(PathBuf, Metadata)> {
+        let walk = root.walk(Path::new("/")).expect("walk");
+        walk.map(|entry| entry.map(|entry| (entry.path, entry.metadata)).expect("entry")).collect()
+    };
+    for (seconds, (path, metadata)) in (1..).zip(walk(&scene.from)) {
+        scene.from.set_times(&path, Timestamp { seconds, nanos: 1 }).expect("set");
+        if metadata.is_dir() {
+            scene.from.set_mode(&path, 0o711).expect("set");
+        }
+    }
+    for destination in ["new", "new"] {
+        let report = scene.copy("/", destination).expect("copied");
+        assert_eq!(report, CopyReport { files: 600, directories: 14, bytes: 1690 });
+    }
+    let copied = Root::open(&scene.host("to/new")).expect("opened");
+    let essence = |(path, metadata): (PathBuf, Metadata)| {
+        let size = if metadata.is_dir() { 0 } else { metadata.size };
+        (path, metadata.kind, metadata.mode, metadata.mtime, size)
+    };
+    let all = |root: &Root| walk(root).into_iter().map(essence).collect::<Vec<_>>();
+    assert_eq!(all(&copied), all(&scene.from));
+}
+
+#[test]
+fn an_error_of_a_thread_is_the_error_of_the_copy() {
+    let scene = scene(&[], &[]);
+    for number in 0..2000 {
+        let dir = format!("d{}", number % 40);
+        fs::create_dir_all(scene.host("from").join(&dir)).expect("made");
+        fs::write(scene.host("from").join(&dir).join(number.to_string()), "").expect("written");
+    }
+    // A directory in the place of a file that comes late.
+    fs::create_dir_all(scene.host("to/d9/1969")).expect("made");
+    let result = scene.copy("/", "/");
+    assert!(matches!(result, Err(Error::ReplaceDirectory { .. })), "{result:?}");
 }

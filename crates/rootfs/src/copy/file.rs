@@ -1,0 +1,218 @@
+//! Copying one file, on whichever thread.
+
+use super::CopyOptions;
+use super::LinkPolicy;
+use super::Times;
+use super::data::DataCopier;
+use super::level::Pair;
+use crate::creation::Creation;
+use crate::creation::Target;
+use crate::dir::Dir;
+use crate::dir::join_bytes;
+use crate::dir::timestamps;
+use crate::error::Error;
+use crate::error::Located as _;
+use crate::error::Result;
+use crate::root::create_replacing;
+use crate::root::unlink_for_replacement;
+use crate::xattr;
+use lathe_tree::FileKind;
+use lathe_tree::Metadata;
+use lathe_tree::ModeChange;
+use lathe_tree::Owner;
+use lathe_tree::Timestamp;
+use rustix::fd::AsFd as _;
+use rustix::fd::BorrowedFd;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+/// What holds for every file of a copy; shared by its threads.
+#[derive(Debug)]
+pub(super) struct Rules {
+    owner: Option<Owner>,
+    mode: ModeChange,
+    times: Times,
+    creation: Creation,
+    /// Cleared when the kernel says that the two are on different file systems.
+    can_link: AtomicBool,
+}
+
+/// What a copied file shall have.
+struct Wanted {
+    owner: Owner,
+    mode: u32,
+    mtime: Timestamp,
+}
+
+impl Wanted {
+    fn is_that_of(&self, metadata: &Metadata) -> bool {
+        self.owner == metadata.owner() && self.mode == metadata.mode && self.mtime == metadata.mtime
+    }
+}
+
+impl Rules {
+    pub(super) fn new(options: &CopyOptions<'_>) -> Self {
+        Self {
+            owner: options.owner,
+            mode: options.mode.clone(),
+            times: options.times,
+            creation: Creation::new(),
+            can_link: AtomicBool::new(options.link == LinkPolicy::HardLink),
+        }
+    }
+
+    fn wanted(&self, source: &Metadata) -> Wanted {
+        Wanted {
+            owner: self.owner.unwrap_or(source.owner()),
+            mode: self.mode.apply(source.mode, source.kind),
+            mtime: match self.times {
+                Times::Preserve => source.mtime,
+                Times::Set(time) => time,
+            },
+        }
+    }
+
+    /// Gives a directory the metadata of its source, once its content is there.
+    pub(super) fn finish_directory(&self, pair: &Pair) -> Result<()> {
+        let Pair { target, metadata, .. } = pair;
+        let path = || target.dir().path().to_owned();
+        let wanted = self.wanted(metadata);
+        let made = pair.made.then_some(metadata.mode | 0o700);
+        let fd = target.dir().as_fd();
+        self.creation
+            .finish(fd, target, made, wanted.owner, wanted.mode)
+            .at("set metadata of", path)?;
+        copy_xattrs(pair.source.as_fd(), fd, path)?;
+        rustix::fs::futimens(fd, &timestamps(wanted.mtime)).at("change times", path)
+    }
+}
+
+/// Copies files on one thread.
+pub(super) struct FileCopier<'a> {
+    rules: &'a Rules,
+    data: DataCopier,
+}
+
+/// File of the source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) dir: &'a Dir,
+    pub(super) name: &'a OsStr,
+    pub(super) metadata: &'a Metadata,
+}
+
+impl<'a> FileCopier<'a> {
+    pub(super) fn new(rules: &'a Rules) -> Self {
+        Self { rules, data: DataCopier::default() }
+    }
+
+    /// Copies anything but a directory to `name`.
+    pub(super) fn copy(&mut self, source: Source<'_>, target: &Target, name: &OsStr) -> Result<()> {
+        let wanted = self.rules.wanted(source.metadata);
+        match source.metadata.kind {
+            FileKind::Regular => self.regular(source, target, name, &wanted),
+            FileKind::Symlink => self.symlink(source, target, name, &wanted),
+            _ => special(source.metadata, target.dir(), name, &wanted),
+        }
+    }
+
+    fn symlink(
+        &self,
+        source: Source<'_>,
+        target: &Target,
+        name: &OsStr,
+        wanted: &Wanted,
+    ) -> Result<()> {
+        let dir = target.dir();
+        unlink_for_replacement(dir, name)?;
+        dir.symlink(&source.dir.read_link(source.name)?, name)?;
+        if !target.makes_owner(&self.rules.creation, wanted.owner) {
+            dir.set_owner(name, wanted.owner)?;
+        }
+        dir.set_times(name, wanted.mtime)
+    }
+
+    fn regular(
+        &mut self,
+        source: Source<'_>,
+        target: &Target,
+        name: &OsStr,
+        wanted: &Wanted,
+    ) -> Result<()> {
+        let metadata = source.metadata;
+        if self.rules.can_link.load(Ordering::Relaxed)
+            && wanted.is_that_of(metadata)
+            && self.link_to_source(source, target.dir(), name)?
+        {
+            return Ok(());
+        }
+        let path = || join_bytes(target.dir().path(), name);
+        let input = source.dir.open_file(source.name)?;
+        let output = create_replacing(target.dir(), name, metadata.mode)?;
+        self.data.copy(&input, &output, metadata.size).at("copy to", path)?;
+        let made = Some(metadata.mode & 0o777);
+        self.rules
+            .creation
+            .finish(output.as_fd(), target, made, wanted.owner, wanted.mode)
+            .at("set metadata of", path)?;
+        copy_xattrs(input.as_fd(), output.as_fd(), path)?;
+        rustix::fs::futimens(&output, &timestamps(wanted.mtime)).at("change times", path)
+    }
+
+    /// Tries to make the destination another name of the source; returns whether it is.
+    fn link_to_source(&self, source: Source<'_>, dir: &Dir, name: &OsStr) -> Result<bool> {
+        let mut result = source.dir.hard_link(source.name, dir, name);
+        if errno_of(&result) == Some(Errno::EXIST) {
+            unlink_for_replacement(dir, name)?;
+            result = source.dir.hard_link(source.name, dir, name);
+        }
+        match errno_of(&result) {
+            None => result.map(|()| true),
+            // Another file system: no file of this copy can be linked.
+            Some(Errno::XDEV) => {
+                self.rules.can_link.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+            // Too many names, or not ours to link (fs.protected_hardlinks).
+            Some(Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
+            Some(_) => result.map(|()| false),
+        }
+    }
+}
+
+fn special(metadata: &Metadata, dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<()> {
+    unlink_for_replacement(dir, name)?;
+    dir.make_node(name, metadata.kind, wanted.mode, metadata.device)?;
+    dir.set_owner(name, wanted.owner)?;
+    dir.set_mode(name, wanted.mode)?;
+    dir.set_times(name, wanted.mtime)
+}
+
+fn errno_of(result: &Result<()>) -> Option<Errno> {
+    let error = result.as_ref().err()?;
+    error.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+/// Copies the extended attributes of an open file to another; one call when there are none.
+fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: impl Fn() -> PathBuf) -> Result<()> {
+    let xattrs = xattr::of_file(from).at("read extended attributes of source of", &path)?;
+    for (name, value) in xattrs {
+        // Marks of an overlay below belong to it, and labels to the host's policy.
+        let foreign = name.starts_with(b"trusted.overlay.")
+            || name.starts_with(b"user.overlay.")
+            || (name.starts_with(b"security.") && name != b"security.capability");
+        if foreign {
+            continue;
+        }
+        match rustix::fs::fsetxattr(to, &name[..], &value, XattrFlags::empty()) {
+            // As BuildKit: the destination may be unable to hold it (tmpfs, user namespace).
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(Error::io("set extended attribute of", &path(), errno)),
+        }
+    }
+    Ok(())
+}
