@@ -18,11 +18,11 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let _in_use = engine.store.share()?;
     let source = Source::read(&request.inputs)?;
     let (file, mut findings) = source.parse()?;
-    let planned = plan(&file, &request.frontend).map_err(|errors| source.errors(errors))?;
+    let planned = plan(&file, &request.frontend).map_err(|errors| source.errors(&errors))?;
     let resolution = resolve(engine, request, &source, &planned.stages)?;
     let Lowered { graph, target, warnings } =
         lower(&file, &planned.stages, &resolution.images, &request.frontend)
-            .map_err(|errors| source.errors(errors))?;
+            .map_err(|errors| source.errors(&errors))?;
     let solution = solve(engine, request, &source, &graph, &target, &resolution)?;
     let (image, size) = assemble(engine, request, &target, &solution)?;
     let receipts = export(engine, request, &image, size, top(&target, &solution))?;

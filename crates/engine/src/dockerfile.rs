@@ -37,13 +37,14 @@ impl Source {
     pub(crate) fn parse(&self) -> Result<(Dockerfile, Vec<Diagnostic>)> {
         let parse = lathe_dockerfile::parse(&self.text);
         if parse.has_errors() {
-            let errors = parse.diagnostics.into_iter().filter(Diagnostic::is_error).collect();
-            return Err(self.errors(errors));
+            let errors: Vec<Diagnostic> =
+                parse.diagnostics.into_iter().filter(Diagnostic::is_error).collect();
+            return Err(self.errors(&errors));
         }
         Ok((parse.file, parse.diagnostics))
     }
 
-    pub(crate) fn errors(&self, findings: Vec<Diagnostic>) -> Error {
+    pub(crate) fn errors(&self, findings: &[Diagnostic]) -> Error {
         let rendered: Vec<String> = findings.iter().map(|finding| self.render(finding)).collect();
         Error::Dockerfile { rendered: rendered.join("\n").trim_end().to_owned() }
     }

@@ -53,7 +53,7 @@ pub(crate) fn resolve(
     if engine.images.cancel.is_cancelled() {
         return Err(Error::Interrupted);
     }
-    if findings.is_empty() { Ok(resolved) } else { Err(source.errors(findings)) }
+    if findings.is_empty() { Ok(resolved) } else { Err(source.errors(&findings)) }
 }
 
 impl Resolved {
