@@ -23,9 +23,9 @@ fn main() -> ExitCode {
     }
     let argv: Vec<OsString> = std::env::args_os().collect();
     match args::parse(&argv) {
-        Ok((global, action)) => finish(commands::dispatch(&global, action)),
+        Ok((global, action)) => finish(commands::dispatch(&global, action), global.debug),
         Err(usage) if usage.code == 0 => {
-            finish(term::out(&usage.text).map(|()| 0).map_err(Into::into))
+            finish(term::out(&usage.text).map(|()| 0).map_err(Into::into), false)
         }
         Err(usage) => {
             term::err(&usage.text);
@@ -34,12 +34,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn finish(outcome: anyhow::Result<u8>) -> ExitCode {
+fn finish(outcome: anyhow::Result<u8>, debug: bool) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let report = failure::report(&error);
             term::err(&report.text);
+            if debug && !report.text.is_empty() {
+                term::err(&format!("debug: {error:#?}\n"));
+            }
             ExitCode::from(report.code)
         }
     }

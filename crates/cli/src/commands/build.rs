@@ -90,7 +90,8 @@ fn request(places: &Places, args: &BuildArgs) -> Result<BuildRequest> {
         exports: args.outputs.clone(),
         epoch: epoch.context("SOURCE_DATE_EPOCH is not a number of seconds")?,
         jobs: match args.jobs {
-            None => cpus,
+            // Steps mostly wait for disk and network, so that a few more than processors pay.
+            None => cpus.max(NonZeroUsize::new(4).expect("4 is not 0")),
             Some(jobs) => NonZeroUsize::new(jobs).context("--jobs must be at least 1")?,
         },
     })

@@ -13,6 +13,9 @@ use crate::{args::RunArgs, env, failure::Coded, term};
 
 /// Runs a container; the exit code is its own, or 125, 126, 127 when it did not come to that.
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<u8> {
+    if !args.detach {
+        check_terminal(args.interactive, args.tty)?;
+    }
     attempt(session, args).map_err(|error| match error.downcast::<Error>() {
         Ok(error) => coded(error),
         Err(error) if error.is::<Coded>() => error,
@@ -21,11 +24,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<u8> {
 }
 
 fn attempt(session: &Session, args: &RunArgs) -> Result<u8> {
-    if args.detach && args.rm && args.cidfile.as_ref().is_some_and(|file| file.exists()) {
+    if args.cidfile.as_ref().is_some_and(|file| file.exists()) {
         bail!("container ID file found, make sure the other container isn't running or delete it");
-    }
-    if !args.detach {
-        check_terminal(args.interactive, args.tty)?;
     }
     let (image, config) = image(session, args)?;
     let spec = container_spec(args, image, &config, &session.places.working_dir)?;
