@@ -26,6 +26,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let solution = solve(engine, request, &source, &graph, &target, &resolution)?;
     let (image, size) = assemble(engine, request, &target, &solution)?;
     let receipts = export(engine, request, &image, size, top(&target, &solution))?;
+    findings.extend(lathe_dockerfile::lint(&file, &source.text));
     findings.extend(planned.warnings);
     findings.extend(warnings);
     Ok(BuildOutcome {

@@ -11,15 +11,20 @@ mod files;
 mod history;
 mod state;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use lathe_dockerfile::{Diagnostic, Dockerfile, Instruction, InstructionKind, Span, Word, expand};
+use lathe_dockerfile::{
+    Diagnostic, Dockerfile, Instruction, InstructionKind, Rule, Span, Word, expand, suggest,
+};
 use lathe_graph::{GraphBuilder, Input, Op, SourceOp, VertexId, VertexMeta};
 
 use self::state::StageState;
 use crate::{
     Base, Errors, FrontendOptions, HistoryItem, ImageTarget, Lowered, Resolution, StageGraph,
-    StageId, StagePlan, WantedImage,
+    StageId, StagePlan, WantedImage, options::PROXY_ARGS,
 };
 
 /// Makes the build graph of the planned stages.
@@ -40,7 +45,6 @@ pub fn lower(
         graph: GraphBuilder::default(),
         done: BTreeMap::new(),
         errors: Vec::new(),
-        warnings: Vec::new(),
     };
     for plan in &stages.stages {
         let state = cx.stage(plan);
@@ -51,7 +55,38 @@ pub fn lower(
     }
     let state = cx.done.remove(&stages.target).expect("the target is one of the stages");
     let target = image_target(state, options);
-    Ok(Lowered { graph: cx.graph.finish(), target, warnings: cx.warnings })
+    let warnings = unconsumed(file, options);
+    Ok(Lowered { graph: cx.graph.finish(), target, warnings })
+}
+
+/// Warns of build arguments that no `ARG` takes: mostly a name that is misspelt.
+fn unconsumed(file: &Dockerfile, options: &FrontendOptions) -> Vec<Diagnostic> {
+    let in_stages = file.stages.iter().flat_map(|stage| &stage.instructions);
+    let in_stages = in_stages.filter_map(|instruction| match &instruction.kind {
+        InstructionKind::Arg(arg) => Some(arg),
+        _ => None,
+    });
+    let declared: BTreeSet<&str> = file
+        .global_args
+        .iter()
+        .chain(in_stages)
+        .flat_map(|arg| &arg.entries)
+        .map(|entry| entry.name.as_str())
+        .collect();
+    let platform = options.platform_args();
+    let known = |name: &str| {
+        declared.contains(name)
+            || PROXY_ARGS.contains(&name)
+            || name.starts_with("BUILDKIT_")
+            || name == "SOURCE_DATE_EPOCH"
+            || platform.contains_key(name)
+    };
+    let warn = |name: &String| {
+        let message = format!("no ARG takes the build argument `{name}`");
+        let warning = Diagnostic::warning(Rule::UndefinedVar, Span::empty_at(0), message);
+        warning.did_you_mean(suggest(name, declared.iter().copied()))
+    };
+    options.build_args.keys().filter(|name| !known(name)).map(warn).collect()
 }
 
 fn image_target(mut state: StageState, options: &FrontendOptions) -> ImageTarget {
@@ -75,7 +110,6 @@ struct Cx<'a> {
     graph: GraphBuilder,
     done: BTreeMap<StageId, StageState>,
     errors: Errors,
-    warnings: Vec<Diagnostic>,
 }
 
 impl Cx<'_> {

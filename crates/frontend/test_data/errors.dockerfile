@@ -1,7 +1,6 @@
 FROM busybox
 COPY a b c
 ADD https://example.com/x /x
-COPY https://example.com/x /x
 EXPOSE 99999
 STOPSIGNAL NOPE
 WORKDIR $NOPE
