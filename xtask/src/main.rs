@@ -7,6 +7,7 @@
 )]
 
 mod bases;
+mod bench;
 mod cargo;
 mod demo;
 mod examples;
@@ -29,6 +30,7 @@ tasks:
   demo    build all examples, run them, compare the sizes of their images
   test    run all checks and tests (what continuous integration runs)
   tidy    check the rules of this repository
+  bench   measure builds and write the table of docs/benchmarks.md
   bases   make stand-in base images and serve them on this machine";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     let Some((task, rest)) = arguments.split_first() else { bail!("{USAGE}") };
     match task.as_str() {
         "bases" => bases::run(rest).map(done),
+        "bench" => bench::run(rest),
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest).map(done),

@@ -34,10 +34,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             find(position, "unfinished", text);
         }
         if !path.ends_with("/lib.rs") && !rust.is_test(0) {
-            let uses = rust.code.match_indices("\npub use ");
-            for (position, _) in uses {
-                let text = "only `lib.rs` exports what other files define".to_owned();
-                find(position + 1, "exports", text);
+            for position in foreign_exports(&rust.code) {
+                let text = "only `lib.rs` exports what is not of this module".to_owned();
+                find(position, "exports", text);
             }
         }
     }
@@ -53,6 +52,18 @@ fn type_names(rust: &Rust) -> impl Iterator<Item = (usize, &str)> {
             (end > 0).then(|| (position, &rest[..end]))
         })
     })
+}
+
+/// Returns the `pub use` lines whose names are not of a module below this one.
+fn foreign_exports(code: &str) -> Vec<usize> {
+    let uses = code.match_indices("\npub use ").map(|(position, start)| (position, start.len()));
+    uses.filter(|(position, length)| {
+        let path = code[position + length..].trim_start_matches("self::");
+        let first = &path[..path.find(|c| !is_word(c)).unwrap_or(path.len())];
+        !code.contains(&format!("mod {first};"))
+    })
+    .map(|(position, _)| position + 1)
+    .collect()
 }
 
 /// Returns where comments promise something without the number of an issue.
@@ -109,9 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn only_lib_exports() {
+    fn only_lib_exports_what_is_far_away() {
         let mut tree = Tree::default();
-        tree.add("crates/a/src/b.rs", "//! B.\npub use c::D;\npub(crate) use c::E;\n");
+        let text = "//! B.\npub use c::D;\npub(crate) use c::E;\nmod f;\npub use f::G;\n";
+        tree.add("crates/a/src/b.rs", text);
         tree.add("crates/a/src/lib.rs", "\npub use b::D;\n");
         let found: Vec<usize> = super::check(&tree).iter().map(|finding| finding.line).collect();
         assert_eq!(found, [2]);

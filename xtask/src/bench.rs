@@ -1,0 +1,193 @@
+//! `cargo xtask bench`: how fast and how small, beside buildah from Debian where it is installed.
+//!
+//! The tools take turns in one run, on the same files and the same registry, so that what else the machine does
+//! meets both; each figure is a median, and what counts is their ratio. The result is a table between two marks
+//! in `docs/benchmarks.md`.
+
+mod measure;
+mod report;
+mod tool;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use self::report::{Row, Unit};
+use self::tool::Tool;
+use crate::examples::{self, Example};
+use crate::lathe::{self, Lathe};
+use crate::registries;
+use crate::sh;
+use crate::sh::Cmd;
+
+const USAGE: &str = "usage: cargo xtask bench [--rounds N] [--check] [--lathe FILE]
+
+Measures builds and writes the table of docs/benchmarks.md.
+
+  --rounds N    repeat each short measurement N times (default 15)
+  --check       write nothing, and fail if a goal is missed
+  --lathe FILE  use this program instead of building it";
+
+/// `RUN` steps of the build that measures what one costs.
+const STEPS: usize = 50;
+
+/// What the command line asks for.
+#[derive(Debug)]
+struct Request {
+    rounds: usize,
+    check: bool,
+    program: Option<PathBuf>,
+}
+
+/// Runs the task with the arguments that follow its name.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let Some(request) = parse(arguments)? else {
+        println!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let place = std::env::temp_dir().join(format!("lathe-bench-{}", std::process::id()));
+    let result = bench(&request, &place);
+    // Images of a buildah without root belong to ids that only it can remove; the rest is ours.
+    drop(fs::remove_dir_all(&place));
+    result
+}
+
+fn parse(arguments: &[String]) -> Result<Option<Request>> {
+    let mut request = Request { rounds: 15, check: false, program: None };
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().with_context(|| format!("`{word}` needs a value"));
+        match word.as_str() {
+            "--rounds" => request.rounds = value()?.parse().context("`--rounds` needs a number")?,
+            "--check" => request.check = true,
+            "--lathe" => {
+                let path = std::path::absolute(value()?).context("make a path absolute")?;
+                request.program = Some(path);
+            }
+            "-h" | "--help" => return Ok(None),
+            other => bail!("unknown argument `{other}`\n{USAGE}"),
+        }
+    }
+    ensure!(request.rounds > 0, "`--rounds` needs at least 1");
+    Ok(Some(request))
+}
+
+fn bench(request: &Request, place: &Path) -> Result<ExitCode> {
+    let program = match &request.program {
+        Some(program) => program.clone(),
+        None => lathe::build_release()?,
+    };
+    let registries = registries::prepare(place)?;
+    let store = place.join("lathe");
+    let lathe = Lathe { program, registries: registries.file.clone(), root: Some(store) };
+    let buildah =
+        sh::have("buildah").then(|| tool::Buildah::new(place, &registries)).transpose()?;
+    let mut tools = vec![Tool::Lathe(lathe)];
+    tools.extend(buildah.map(Tool::Buildah));
+
+    let mut rows = Vec::new();
+    for example in [examples::NODE, examples::GO] {
+        rows.push(first(&tools, example)?);
+    }
+    rows.push(cached(&tools, request.rounds)?);
+    rows.push(steps(&tools, place, request.rounds.min(5))?);
+    rows.push(memory(&tools[0], place)?);
+    let table = report::table(&rows, &tools, request.rounds)?;
+    println!("\n{table}");
+    if request.check {
+        let missed = rows.iter().filter(|row| !row.is_met()).count();
+        return Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    report::write(&sh::repository().join("docs/benchmarks.md"), &table)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds an example for the first time, with its base images pulled before.
+fn first(tools: &[Tool], example: Example) -> Result<Row> {
+    let mut figures = Vec::new();
+    for tool in tools {
+        for base in tool::bases(&example)? {
+            tool.pull(&base).run()?;
+        }
+        let seconds = measure::seconds(&tool.build(&example))?;
+        println!("first build of {:<10} {:<8} {seconds:>9.2} s", example.folder, tool.name());
+        figures.push(Some(seconds));
+    }
+    Ok(Row {
+        what: format!("{} example, first build, base images pulled", example.folder),
+        unit: Unit::Seconds,
+        figures,
+        goal: None,
+    })
+}
+
+/// Rebuilds the Node example with nothing changed.
+fn cached(tools: &[Tool], rounds: usize) -> Result<Row> {
+    let commands: Vec<Cmd> = tools.iter().map(|tool| tool.build(&examples::NODE)).collect();
+    let samples = in_turn(&commands, rounds)?;
+    Ok(Row {
+        what: "node example, nothing changed".to_owned(),
+        unit: Unit::Milliseconds,
+        figures: samples.iter().map(|samples| Some(measure::median(samples) * 1e3)).collect(),
+        goal: Some(40.0),
+    })
+}
+
+/// Builds an image of many `RUN true`, and the same without them: the difference is what the steps cost.
+fn steps(tools: &[Tool], place: &Path, rounds: usize) -> Result<Row> {
+    let context = place.join("steps");
+    fs::create_dir_all(&context).with_context(|| format!("create {}", context.display()))?;
+    let mut figures = vec![Vec::new(); tools.len()];
+    for round in 0..rounds {
+        for (tool, figures) in tools.iter().zip(&mut figures) {
+            // A label that no build has had keeps each round away from the cache of the one before.
+            let base =
+                format!("FROM busybox\nENV ROUND={}-{round}\nRUN true\n", std::process::id());
+            let few = measure::seconds(&tool.build_text(&context, "few", &base)?)?;
+            let many = format!("{base}{}", "RUN true\n".repeat(STEPS));
+            let many = measure::seconds(&tool.build_text(&context, "many", &many)?)?;
+            let steps = u32::try_from(STEPS).expect("not so many");
+            figures.push((many - few) * 1e3 / f64::from(steps));
+        }
+    }
+    Ok(Row {
+        what: format!("one `RUN true` of {STEPS}"),
+        unit: Unit::Milliseconds,
+        figures: figures.iter().map(|figures| Some(measure::median(figures))).collect(),
+        goal: Some(15.0),
+    })
+}
+
+/// Builds the Node example into an empty store, pulls included: the most memory that any process of it has.
+fn memory(tool: &Tool, place: &Path) -> Result<Row> {
+    let Tool::Lathe(lathe) = tool else { bail!("the first tool is lathe") };
+    let empty = Lathe { root: Some(place.join("empty")), ..lathe.clone() };
+    let mut peak: f64 = 0.0;
+    for example in [examples::NODE, examples::GO, examples::PYTHON, examples::REACT] {
+        let megabytes = measure::peak_megabytes(&empty.build(&example), &empty.program)?;
+        println!("memory for {:<14} {:<8} {megabytes:>9.1} MB", example.folder, tool.name());
+        peak = peak.max(megabytes);
+    }
+    Ok(Row {
+        what: "peak memory of the builder, examples from an empty store".to_owned(),
+        unit: Unit::Megabytes,
+        figures: vec![Some(peak), None],
+        goal: Some(80.0),
+    })
+}
+
+/// Runs the commands in turn, after one round that does not count.
+fn in_turn(commands: &[Cmd], rounds: usize) -> Result<Vec<Vec<f64>>> {
+    let mut samples = vec![Vec::new(); commands.len()];
+    for round in 0..=rounds {
+        for (command, samples) in commands.iter().zip(&mut samples) {
+            let sample = measure::seconds(command)?;
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    Ok(samples)
+}
