@@ -75,6 +75,21 @@ pub fn layers(
     Ok(layers)
 }
 
+/// Returns the unpacked size in bytes of the highest of some layers (all of them from the lowest
+/// on, by diffID); `None` when it was neither packed nor unpacked here.
+pub fn unpacked_size(store: &Store, diff_ids: &[DiffId]) -> Result<Option<u64>> {
+    let Some(diff_id) = diff_ids.last() else { return Ok(None) };
+    if let Some(layer) = store.layers_by_diff_id(*diff_id)?.first() {
+        return Ok(Some(layer.unpacked_size));
+    }
+    let chain = ChainId::of(diff_ids).expect("there is a last layer");
+    let Some(snapshot) = store.snapshot_for_chain(chain)? else { return Ok(None) };
+    let memos = store.memo_all(&Store::snapshot_namespace(snapshot, WITH_EPOCH))?;
+    let layers = memos.iter().filter_map(|(_, memo)| serde_json::from_slice(memo).ok());
+    let found = layers.into_iter().find(|layer: &EpochLayer| layer.diff_id == *diff_id);
+    Ok(found.map(|layer| layer.unpacked_size))
+}
+
 /// Packs the changes of one snapshot, without looking whether that was done before.
 pub(crate) fn pack_again(env: &Env<'_>, snapshot: SnapshotId) -> Result<ImageLayer> {
     Cx { env, compression: Compression::Gzip, epoch: None }.pack(snapshot, 0)

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod compress;
 mod created;
 mod documents;
 mod env;
@@ -39,11 +40,12 @@ mod tar;
 mod tree;
 
 pub use archive::{ArchiveForm, ArchiveImage, write_archive};
+pub use compress::compressed_image;
 pub use created::{created_seconds, parse_rfc3339};
 pub use env::{ClientResult, Env};
 pub use error::{Error, Result};
 pub use export::{ExportRequest, Receipt, export};
-pub use layers::{ImageLayer, layers};
+pub use layers::{ImageLayer, layers, unpacked_size};
 pub use load::{LoadedImage, load};
 pub use push::{PushReport, PushedLayer, push};
 pub use spec::{Destination, ExportSpec, LayoutForm, Push, SpecError};

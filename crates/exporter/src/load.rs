@@ -131,14 +131,18 @@ impl<'a> Files<'a> {
         }
         let mut writer = self.store.blob_writer()?;
         let mut buffer = vec![0; 256 * 1024];
-        loop {
+        let mut rest = size;
+        while rest > 0 {
             let count = progress
                 .go_on()
                 .and_then(|()| entry.read(&mut buffer))
                 .map_err(|source| Error::ReadArchive { source })?;
             if count == 0 {
-                break;
+                // The reader of tars takes the end of the archive for that of the file.
+                let source = io::ErrorKind::UnexpectedEof.into();
+                return Err(Error::ReadArchive { source });
             }
+            rest -= count as u64;
             let blob = self.store.directory();
             io::Write::write_all(&mut writer, &buffer[..count])
                 .map_err(Error::io("write", blob))?;

@@ -1,11 +1,11 @@
 //! Making an image of the store one that can be run: its layers unpacked, its record complete.
 
-use lathe_exporter::created_seconds;
+use lathe_exporter::{created_seconds, unpacked_size};
 use lathe_oci::{ChainId, ImageConfig, Platform, Reference};
 use lathe_source::{ParsedImage, PullPolicy, fetch, parse_image};
 use lathe_store::{ImageRecord, SnapshotId};
 
-use super::{Error, Result, find, history::layer_size, list::config_of, pull::pull};
+use super::{Error, Result, find, list::config_of, pull::pull};
 use crate::Engine;
 
 /// An image that can be run.
@@ -82,8 +82,9 @@ pub(super) fn adopt(
     repo_digests.sort();
     repo_digests.dedup();
     let mut size = 0;
-    for diff_id in &parsed.config.rootfs.diff_ids {
-        size += layer_size(store, *diff_id)?;
+    let diff_ids = &parsed.config.rootfs.diff_ids;
+    for count in 1..=diff_ids.len() {
+        size += unpacked_size(store, &diff_ids[..count])?.unwrap_or(0);
     }
     let record = ImageRecord {
         id,

@@ -1,8 +1,7 @@
 //! `history`: how an image came to be, the last step first.
 
-use lathe_exporter::parse_rfc3339;
-use lathe_oci::{DiffId, Digest, History, Reference};
-use lathe_store::Store;
+use lathe_exporter::{parse_rfc3339, unpacked_size};
+use lathe_oci::{Digest, History, Reference};
 
 use super::{Error, Result, find, list::config_of};
 use crate::Engine;
@@ -30,18 +29,20 @@ pub fn history(engine: &Engine, image: &str) -> Result<Vec<HistoryRow>> {
     let _share = store.share()?;
     let image = find(store, image)?;
     let config = config_of(store, &image)?;
-    let mut layers = config.rootfs.diff_ids.iter();
+    let diff_ids = &config.rootfs.diff_ids;
+    let mut layers = 1..=diff_ids.len();
     let mut steps = config.history;
     if steps.is_empty() {
         // Tools that leave the history out made one layer by each step.
-        steps = vec![History { created: config.created, ..History::default() }; layers.len()];
+        steps = vec![History { created: config.created, ..History::default() }; diff_ids.len()];
     }
     let mut rows = Vec::with_capacity(steps.len());
     for step in steps {
         let size = if step.empty_layer {
             0
         } else {
-            layer_size(store, *layers.next().ok_or(Error::HistoryTooLong)?)?
+            let count = layers.next().ok_or(Error::HistoryTooLong)?;
+            unpacked_size(store, &diff_ids[..count])?.unwrap_or(0)
         };
         rows.push(HistoryRow {
             id: None,
@@ -59,9 +60,4 @@ pub fn history(engine: &Engine, image: &str) -> Result<Vec<HistoryRow>> {
         last.tags = names.map(|name| name.familiar()).collect();
     }
     Ok(rows)
-}
-
-/// Returns the unpacked size of a layer; 0 when it was never unpacked here.
-pub(super) fn layer_size(store: &Store, diff_id: DiffId) -> Result<u64> {
-    Ok(store.layers_by_diff_id(diff_id)?.first().map_or(0, |layer| layer.unpacked_size))
 }

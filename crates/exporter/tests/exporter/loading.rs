@@ -195,7 +195,7 @@ fn a_layer_that_is_cut_off_is_refused() {
     let (image, _) = from.small_image();
     let bytes = archive(&from, &image, &[], ArchiveForm::Docker);
     let into = Fixture::new("a_layer_that_is_cut_off_is_refused").unwrap();
-    for length in [bytes.len() / 4, bytes.len() / 2] {
+    for length in (100..bytes.len() - 1024).step_by(333) {
         let error = load(&into.env(), &bytes[..length]).unwrap_err();
         assert!(matches!(error, Error::ReadArchive { .. } | Error::Archive(_)), "{error}");
     }

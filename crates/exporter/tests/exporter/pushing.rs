@@ -1,11 +1,16 @@
 //! Pushing to a registry.
 
-use lathe_exporter::{ExportRequest, ExportSpec, Owners, export, push, store_image};
-use lathe_oci::Reference;
+use std::io::Read as _;
+
+use lathe_exporter::{
+    ExportRequest, ExportSpec, Owners, compressed_image, export, layers, push, store_image,
+};
+use lathe_layer::Compression;
+use lathe_oci::{Digest, MediaType, Reference};
 use lathe_registry::Pushed;
 use lathe_testkit::registry::FakeRegistry;
 
-use crate::fixture::{Fixture, name};
+use crate::fixture::{Fixture, assemble, name};
 
 #[test]
 fn an_image_is_pushed_once() {
@@ -78,4 +83,26 @@ fn an_output_pushes_under_all_names() {
     let spec = ExportSpec::parse("type=registry").unwrap();
     let error = export(&fixture.env(), &spec, &nameless).unwrap_err().to_string();
     assert!(error.contains("no name to push it under"), "{error}");
+}
+
+#[test]
+fn plain_layers_are_compressed_once() {
+    let Some(fixture) = Fixture::new("plain_layers_are_compressed_once") else { return };
+    let snapshot = fixture.snapshot(None, &[("file", "content")]);
+    let plain = assemble(layers(&fixture.env(), &[snapshot], Compression::None, None).unwrap());
+    fixture.packed();
+    let image = compressed_image(&fixture.env(), plain.clone()).unwrap();
+    assert_eq!(fixture.packed(), 1);
+    assert_eq!(image.id(), plain.id());
+    let layer = &image.layers[0];
+    assert_eq!(layer.descriptor.media_type, MediaType::OciLayerGzip);
+    let blob = fixture.store.open_blob(&layer.descriptor.digest).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(blob).read_to_end(&mut bytes).unwrap();
+    assert_eq!(Digest::of(&bytes), layer.diff_id.0);
+    lathe_oci::validate(image.manifest.descriptor(), image.manifest.bytes(), image.config.bytes())
+        .unwrap();
+    assert_eq!(compressed_image(&fixture.env(), plain).unwrap(), image);
+    assert_eq!(compressed_image(&fixture.env(), image.clone()).unwrap(), image);
+    assert_eq!(fixture.packed(), 0);
 }
