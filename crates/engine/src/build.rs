@@ -38,3 +38,24 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
         warnings: findings.iter().map(|finding| source.render(finding)).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::RefUnwindSafe;
+
+    use super::*;
+
+    /// A value without interior mutability: whoever has a reference cannot change it.
+    fn assert_unchanging<T: RefUnwindSafe>() {}
+
+    #[test]
+    fn inv_engine_order_values_between_phases_cannot_be_changed_by_a_later_phase() {
+        let _: fn(&Engine, &BuildRequest) -> Result<BuildOutcome> = build;
+        assert_unchanging::<BuildRequest>();
+        assert_unchanging::<lathe_dockerfile::Dockerfile>();
+        assert_unchanging::<lathe_frontend::StageGraph>();
+        assert_unchanging::<lathe_frontend::Resolution>();
+        assert_unchanging::<Lowered>();
+        assert_unchanging::<lathe_oci::BuiltImage>();
+    }
+}

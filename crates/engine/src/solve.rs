@@ -234,3 +234,65 @@ fn full_text(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use lathe_graph::{GraphBuilder, VertexMeta};
+
+    use super::*;
+
+    const TEXT: &str = "FROM busybox AS builder\nRUN npm run build\nCOPY dist /dist\n";
+
+    /// Fails the step on the second line.
+    fn check(error: lathe_worker::Error, expected: &[&str]) {
+        let source = Source { name: "Dockerfile".to_owned(), text: TEXT.to_owned() };
+        let mut graph = GraphBuilder::default();
+        let op = Op::Source(SourceOp::Local { name: "context".to_owned() });
+        let meta = VertexMeta { span: Some((24, 41)), ..VertexMeta::default() };
+        let id = graph.add(op, Vec::new(), meta);
+        let text = failure(&source, &graph.finish(), NodeId(id.0), error).to_string();
+        for part in expected {
+            assert!(text.contains(part), "`{part}` is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn inv_engine_excerpt_a_failed_step_shows_its_line_and_last_output() {
+        let error = lathe_worker::Error::Exit {
+            command: "npm run build".to_owned(),
+            code: 7,
+            tail: "one\ntwo\n".to_owned(),
+        };
+        let expected =
+            ["exit code 7", "Dockerfile:2:1", "2 | RUN npm run build", "  | one\n  | two"];
+        check(error, &expected);
+    }
+
+    #[test]
+    fn inv_engine_excerpt_a_missing_path_shows_its_line_and_what_exists() {
+        let error = lathe_worker::Error::MissingSource {
+            path: "/app/dist".to_owned(),
+            place: "stage `builder`".to_owned(),
+            near: vec!["/app/build".to_owned(), "/app/dist2".to_owned(), "/app/src".to_owned()],
+            ignored_by: None,
+        };
+        let expected = [
+            "there is no `/app/dist` in stage `builder`",
+            "2 | RUN npm run build",
+            "did you mean `/app/dist2`?",
+            "`/app/build`",
+        ];
+        check(error, &expected);
+    }
+
+    #[test]
+    fn a_path_that_the_ignore_file_keeps_out_is_told_so() {
+        let error = lathe_worker::Error::MissingSource {
+            path: "node_modules".to_owned(),
+            place: "the build context".to_owned(),
+            near: Vec::new(),
+            ignored_by: Some(".dockerignore".into()),
+        };
+        check(error, &["`.dockerignore` keeps it out"]);
+    }
+}

@@ -24,7 +24,7 @@ pub trait OpRunner: Sync {
     /// What an operation makes; cheap to clone.
     type Output: Clone + Send + Sync;
     /// Why an operation failed.
-    type Error: Send;
+    type Error: Send + std::fmt::Display;
 
     /// Returns the parts by which the operation is told from another, without its inputs;
     /// `None` if its output is known only by content.
@@ -254,7 +254,7 @@ where
                 self.recipes[id.index()] = Some(recipe);
                 self.machine.on(Event::LookedUp(id, found));
             }
-            Err(error) => self.fail(id, error),
+            Err(error) => self.fail(id, error, Duration::ZERO),
         }
     }
 
@@ -305,13 +305,14 @@ where
     }
 
     fn take(&mut self, message: Done<R::Output, R::Error>) {
-        let (id, result) = match message {
-            Done::Keyed(id, Ok(content)) => (id, self.keyed(id, content)),
-            Done::Ran(id, Ok(output), duration) => (id, self.ran(id, output, duration)),
-            Done::Keyed(id, Err(error)) | Done::Ran(id, Err(error), _) => (id, Err(error)),
+        let (id, result, duration) = match message {
+            Done::Keyed(id, Ok(content)) => (id, self.keyed(id, content), Duration::ZERO),
+            Done::Keyed(id, Err(error)) => (id, Err(error), Duration::ZERO),
+            Done::Ran(id, Ok(output), duration) => (id, self.ran(id, output, duration), duration),
+            Done::Ran(id, Err(error), duration) => (id, Err(error), duration),
         };
         if let Err(error) = result {
-            self.fail(id, error);
+            self.fail(id, error, duration);
         }
     }
 
@@ -350,9 +351,13 @@ where
         Ok(())
     }
 
-    /// Keeps the first failure: later ones are mostly the effect of stopping.
-    fn fail(&mut self, id: NodeId, error: R::Error) {
-        self.failure.get_or_insert((id, error));
+    /// Keeps and tells the first failure: later ones are mostly the effect of stopping.
+    fn fail(&mut self, id: NodeId, error: R::Error, duration: Duration) {
+        if self.failure.is_none() {
+            let message = error.to_string().into();
+            self.events.emit(Progress::StepFailed { step: StepId(id.0), message, duration });
+            self.failure = Some((id, error));
+        }
     }
 
     fn solution(&mut self) -> Solution<R::Output> {
