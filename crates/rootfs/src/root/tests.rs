@@ -1,4 +1,4 @@
-//! Hostile trees and the operations on them. Each test has a directory beside its root that must
+//! Hostile trees and the operations on them (INV-ROOTFS-1, INV-ROOTFS-2). Each test has a directory beside its root that must
 //! stay as it is.
 
 use super::*;
@@ -229,6 +229,7 @@ fn paths_with_nul_are_refused() {
     }
 }
 
+/// INV-ROOTFS-3.
 #[test]
 fn walks_are_in_byte_order_with_directories_first() {
     let scene = scene();
