@@ -5,4 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod debian_registry;
+pub mod fixture;
+pub mod image;
+pub mod normal_user;
 pub mod registry;
+pub mod sandbox;
