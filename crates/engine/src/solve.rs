@@ -205,13 +205,24 @@ fn exit_text(command: &str, code: i32, tail: &str, excerpt: &str) -> String {
     text
 }
 
+/// Names that tools give to the folder of what they make: one is often written for another.
+const OUTPUT_FOLDERS: [&str; 8] =
+    ["dist", "build", "out", "output", "target", "public", "release", "bin"];
+
 /// Offers the paths that exist: the nearest by name, else what lies beside.
 fn missing_help(finding: Diagnostic, path: &str, near: &[String]) -> Diagnostic {
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     let same_name = near.iter().find(|candidate| name(candidate) == name(path));
     let similar = || suggest(path, near.iter().map(String::as_str));
+    let parent = |path: &str| path.rsplit_once('/').map(|(parent, _)| parent.to_owned());
+    let same_role = || {
+        let is_output = |path: &str| OUTPUT_FOLDERS.contains(&name(path).as_str());
+        let candidates = near.iter().filter(|other| is_output(path) && is_output(other));
+        candidates.map(String::as_str).find(|other| parent(other) == parent(path))
+    };
+    let only = || if let [only] = near { Some(only.as_str()) } else { None };
     let beside: Vec<String> = near.iter().take(8).map(|path| format!("`{path}`")).collect();
-    match same_name.map(String::as_str).or_else(similar) {
+    match same_name.map(String::as_str).or_else(same_role).or_else(similar).or_else(only) {
         Some(best) if near.len() > 1 => {
             finding.help(format!("did you mean `{best}`? there are {}", beside.join(", ")))
         }
@@ -273,14 +284,14 @@ mod tests {
         let error = lathe_worker::Error::MissingSource {
             path: "/app/dist".to_owned(),
             place: "stage `builder`".to_owned(),
-            near: vec!["/app/build".to_owned(), "/app/dist2".to_owned(), "/app/src".to_owned()],
+            near: vec!["/app/node_modules".to_owned(), "/app/build".to_owned()],
             ignored_by: None,
         };
         let expected = [
             "there is no `/app/dist` in stage `builder`",
             "2 | RUN npm run build",
-            "did you mean `/app/dist2`?",
-            "`/app/build`",
+            "did you mean `/app/build`?",
+            "`/app/node_modules`",
         ];
         check(error, &expected);
     }
