@@ -33,7 +33,7 @@ pub enum Error {
     /// A digest cannot be given as a name.
     #[error("refusing to create a tag with a digest reference")]
     DigestTag,
-    /// A registry's name is none.
+    /// There is no such filter.
     #[error("invalid filter '{0}'")]
     InvalidFilter(String),
     /// A filter's value is none.
