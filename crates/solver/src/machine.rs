@@ -10,6 +10,9 @@
 //! else is started would run independent stages one after the other. But a node that stands on
 //! another one which missed cannot hit, whatever the content: its key has a part that was never
 //! recorded. So all its inputs are demanded at once.
+//!
+//! Its sibling is *late*: a node whose key has to wait for the content of something below it, and
+//! which will need the content of an input that missed, has that input run meanwhile.
 
 use crate::{CacheKey, Dag, NodeId};
 
@@ -88,6 +91,8 @@ struct Slot {
     keyable: Keyable,
     canonical: Option<CacheKey>,
     certain_miss: bool,
+    /// An input, or one of its inputs, waits for content.
+    late: bool,
 }
 
 pub(crate) struct Machine<'a> {
@@ -110,6 +115,7 @@ impl<'a> Machine<'a> {
             keyable: keyable(id),
             canonical: None,
             certain_miss: false,
+            late: false,
         };
         let mut machine = Self {
             dag,
@@ -155,6 +161,7 @@ impl<'a> Machine<'a> {
             Event::LookedUp(id, Some(canonical)) => self.found(id, canonical, Found::Hit),
             Event::LookedUp(id, None) if self.uses_content(id) => {
                 self.enter(id, State::NeedsContent);
+                self.mark_late(id);
             }
             Event::LookedUp(id, None) => {
                 let key = self.definition[id.index()].expect("a lookup had a key");
@@ -210,6 +217,34 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Marks what stands on `id`, other than by content: its key is not known before some content
+    /// is, which takes time.
+    fn mark_late(&mut self, id: NodeId) {
+        let mut stack = vec![id];
+        while let Some(id) = stack.pop() {
+            for (user, by_content) in &self.users[id.index()] {
+                let slot = &mut self.slots[user.index()];
+                if !by_content && !slot.late {
+                    slot.late = true;
+                    self.dirty.push(*user);
+                    stack.push(*user);
+                }
+            }
+        }
+    }
+
+    /// Wants the inputs of which the content will count, and which missed. A key with a new input
+    /// in it is new as well, so the content is what decides; made now, it is made beside what the
+    /// node waits for: two stages that are copied from, one line after the other, run at once.
+    fn demand_missed(&mut self, id: NodeId) {
+        let dag = self.dag;
+        for edge in &dag.nodes[id.index()].inputs {
+            if edge.by_content && self.state(edge.node) == State::Missed {
+                self.demand(edge.node, Demand::Output);
+            }
+        }
+    }
+
     fn settle(&mut self) {
         while let Some(id) = self.dirty.pop() {
             self.look_at(id);
@@ -248,6 +283,9 @@ impl<'a> Machine<'a> {
         if inputs.iter().any(|edge| unknown(self, edge.node)) {
             if self.slots[id.index()].demand >= Demand::Key {
                 self.demand_inputs(id, Demand::Key, |_| true);
+                if self.slots[id.index()].late {
+                    self.demand_missed(id);
+                }
             }
         } else if inputs.iter().all(|edge| self.slots[edge.node.index()].canonical.is_some()) {
             self.slots[id.index()].state = State::LookingUp;
@@ -255,6 +293,7 @@ impl<'a> Machine<'a> {
         } else {
             // An input is known by content only: there is no definition key to look up.
             self.enter(id, State::NeedsContent);
+            self.mark_late(id);
         }
     }
 

@@ -223,6 +223,16 @@ fn stages_run_at_once_even_if_the_last_uses_one_by_content() {
 }
 
 #[test]
+fn stages_run_at_once_even_if_all_are_used_by_content() {
+    // `FROM scratch`, then a COPY out of each of two stages.
+    let ops: &[(Int, &[i32])] =
+        &[(Int::Meet, &[]), (Int::Meet, &[]), (Int::Sum(0), &[-1]), (Int::Sum(0), &[2, -2])];
+    let memory = Memory::default();
+    check(&memory, ops, 0, &[0, 1, 2, 3]);
+    check(&memory, ops, 0, &[]);
+}
+
+#[test]
 fn a_failure_names_its_node_and_is_not_remembered() {
     let memory = Memory::default();
     let ops: &[(Int, &[i32])] = &[(Int::Const(1), &[]), (Int::Fail, &[0]), (Int::Sum(0), &[1])];
