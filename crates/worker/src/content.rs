@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lathe_graph::{ExecMountKind, FileAction, InputIndex, Op, Selector};
-use lathe_pattern::Glob;
+use lathe_pattern::Ignore;
 use lathe_rootfs::{DigestOptions, NoMemo, Root, Selection, content_digest};
 use lathe_solver::{KeyPart, NodeId};
 use lathe_store::Store;
@@ -11,7 +11,7 @@ use lathe_tree::{FileKind, Owner};
 
 use crate::{
     Output, Result, Worker,
-    select::{Tree, excluded},
+    select::{Tree, exclude},
 };
 
 impl Worker<'_> {
@@ -107,19 +107,15 @@ fn digests(
     place: &str,
     owner: Option<Owner>,
 ) -> Result<Vec<KeyPart>> {
-    let exclude: Vec<Glob> = selector
-        .exclude
-        .iter()
-        .map(|pattern| Glob::new(pattern))
-        .collect::<std::result::Result<_, _>>()?;
+    let patterns = Ignore::new(&selector.exclude)?;
     let mut parts = Vec::new();
     for path in tree.find(selector, place)? {
         let start = start_of(&path);
         let filter = |below: &Path, kind: FileKind| {
-            if excluded(&exclude, below) {
-                return Selection::Skip;
+            match exclude(&patterns, below, kind) {
+                Selection::Keep => tree.select(&start.join(below), kind),
+                other => other,
             }
-            tree.select(&start.join(below), kind)
         };
         let options = DigestOptions { filter: Some(&filter), owner };
         let digest = content_digest(tree.root(), &path, options, &mut NoMemo)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lathe_graph::{CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, Unpack};
 use lathe_layer::{ExtractOptions, Probe, extract, probe};
-use lathe_pattern::Glob;
+use lathe_pattern::Ignore;
 use lathe_rootfs::{
     CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Selection, Times, copy,
 };
@@ -16,7 +16,7 @@ use crate::{
     content::start_of,
     owner::find_owner,
     runner::snapshot_of,
-    select::{Tree, excluded},
+    select::{Tree, exclude},
 };
 
 impl Worker<'_> {
@@ -92,14 +92,10 @@ impl Worker<'_> {
         default_owner: Option<Owner>,
         to: &Root,
     ) -> Result<()> {
-        let owner = owner_of(to, action.owner.as_deref())?.or(default_owner);
+        let asked = owner_of(to, action.owner.as_deref())?;
+        let owner = asked.or(default_owner);
         let mode = mode_of(action.mode.as_deref())?;
-        let exclude: Vec<Glob> = action
-            .select
-            .exclude
-            .iter()
-            .map(|pattern| Glob::new(pattern))
-            .collect::<std::result::Result<_, _>>()?;
+        let patterns = Ignore::new(&action.select.exclude)?;
         let sources = tree.find(&action.select, place)?;
         let mut destination = PathBuf::from(&action.destination);
         // Several matches of one pattern need a directory, whether it was written so or not.
@@ -107,16 +103,20 @@ impl Worker<'_> {
             destination.push("");
         }
         for source in &sources {
-            if action.unpack == Unpack::ByContent && unpack(tree.root(), source, to, &destination)?
+            if action.unpack == Unpack::ByContent
+                && unpack(tree.root(), source, to, &destination, asked)?
             {
                 continue;
             }
             let start = start_of(source);
             let filter = |below: &Path, kind: FileKind| {
-                if self.cancel.is_cancelled() || excluded(&exclude, below) {
+                if self.cancel.is_cancelled() {
                     return Selection::Skip;
                 }
-                tree.select(&start.join(below), kind)
+                match exclude(&patterns, below, kind) {
+                    Selection::Keep => tree.select(&start.join(below), kind),
+                    other => other,
+                }
             };
             copy(&CopyRequest {
                 from: tree.root(),
@@ -141,8 +141,15 @@ impl Worker<'_> {
     }
 }
 
-/// Unpacks the source if it is an archive; tells whether it was one.
-fn unpack(from: &Root, source: &Path, to: &Root, destination: &Path) -> Result<bool> {
+/// Unpacks the source if it is an archive; tells whether it was one. Its files keep their owners
+/// unless `--chown` gives them another one.
+fn unpack(
+    from: &Root,
+    source: &Path,
+    to: &Root,
+    destination: &Path,
+    owner: Option<Owner>,
+) -> Result<bool> {
     if !from.stat(source)?.is_file() {
         return Ok(false);
     }
@@ -153,7 +160,7 @@ fn unpack(from: &Root, source: &Path, to: &Root, destination: &Path) -> Result<b
                 compression,
                 to,
                 destination,
-                &ExtractOptions::default(),
+                &ExtractOptions { owner, ..ExtractOptions::default() },
             )?;
             Ok(true)
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lathe_graph::Selector;
-use lathe_pattern::{Glob, has_wildcards};
+use lathe_pattern::{Glob, Ignore, Walk, has_wildcards};
 use lathe_rootfs::{Root, Selection};
 use lathe_source::Context;
 use lathe_tree::FileKind;
@@ -153,8 +153,16 @@ fn unescape(pattern: &str) -> String {
     text
 }
 
-/// Decides by `--exclude` patterns on a path relative to the source.
-pub(crate) fn excluded(patterns: &[Glob], path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    patterns.iter().any(|pattern| pattern.matches(&text))
+/// Decides by `--exclude` patterns, which are those of `.dockerignore`, on a path relative to the
+/// source.
+pub(crate) fn exclude(patterns: &Ignore, path: &Path, kind: FileKind) -> Selection {
+    // The source itself was named.
+    if patterns.is_empty() || path.as_os_str().is_empty() {
+        return Selection::Keep;
+    }
+    match patterns.decision(&path.to_string_lossy()) {
+        Walk::Keep => Selection::Keep,
+        Walk::Descend if kind == FileKind::Directory => Selection::Descend,
+        Walk::Descend | Walk::Skip => Selection::Skip,
+    }
 }
