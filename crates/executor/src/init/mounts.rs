@@ -213,10 +213,17 @@ impl Lent {
             return Ok(Self(None));
         }
         let write = || -> std::io::Result<OwnedFd> {
-            let holder = filesystem("tmpfs", &[("mode", "755")], SAFE)?;
+            // A script is lent to be run: it says so in its first line.
+            let is_script = |content: &[u8]| content.starts_with(b"#!");
+            let attributes = if contents.iter().any(|content| is_script(content)) {
+                SAFE.difference(MountAttrFlags::MOUNT_ATTR_NOEXEC)
+            } else {
+                SAFE
+            };
+            let holder = filesystem("tmpfs", &[("mode", "755")], attributes)?;
             for (index, content) in contents.iter().enumerate() {
                 let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(0o644);
+                let mode = Mode::from_raw_mode(if is_script(content) { 0o755 } else { 0o644 });
                 let file = rustix::fs::openat(&holder, index.to_string(), flags, mode)?;
                 std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
             }
