@@ -111,11 +111,9 @@ fn digests(
     let mut parts = Vec::new();
     for path in tree.find(selector, place)? {
         let start = start_of(&path);
-        let filter = |below: &Path, kind: FileKind| {
-            match exclude(&patterns, below, kind) {
-                Selection::Keep => tree.select(&start.join(below), kind),
-                other => other,
-            }
+        let filter = |below: &Path, kind: FileKind| match exclude(&patterns, below, kind) {
+            Selection::Keep => tree.select(&start.join(below), kind),
+            other => other,
         };
         let options = DigestOptions { filter: Some(&filter), owner };
         let digest = content_digest(tree.root(), &path, options, &mut NoMemo)?;
