@@ -8,7 +8,7 @@ use lathe_solver::Solution;
 use lathe_store::SnapshotId;
 use lathe_worker::Output;
 
-use crate::{BuildRequest, Engine, Result, time};
+use crate::{BuildRequest, Engine, Result};
 
 /// The remark that BuildKit leaves in each history item; tools look for it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -25,9 +25,10 @@ pub(crate) fn assemble(
     let mut size = built.iter().map(|layer| layer.unpacked_size).sum();
     let mut entries = Vec::new();
     if let Some(base) = &target.base {
-        for (diff_id, descriptor) in base.config.rootfs.diff_ids.iter().zip(&base.layers) {
-            let known = engine.store.layers_by_diff_id(*diff_id)?;
-            size += known.first().map_or(0, |layer| layer.unpacked_size);
+        let diff_ids = &base.config.rootfs.diff_ids;
+        for (index, (diff_id, descriptor)) in diff_ids.iter().zip(&base.layers).enumerate() {
+            let known = lathe_exporter::unpacked_size(&engine.store, &diff_ids[..=index])?;
+            size += known.unwrap_or(0);
             entries.push(LayerEntry { diff_id: *diff_id, descriptor: descriptor.clone() });
         }
     }
@@ -114,7 +115,7 @@ fn history(target: &ImageTarget, times: &[i64]) -> Vec<History> {
     let mut created = history.last().and_then(|item| item.created.clone());
     for HistoryItem { created_by, vertex } in &target.history {
         if vertex.is_some() {
-            created = times.next().map(|seconds| time::rfc3339(*seconds));
+            created = times.next().map(|seconds| lathe_oci::format_rfc3339(*seconds));
         }
         history.push(History {
             created: created.clone(),

@@ -23,7 +23,6 @@
 
 mod archive;
 mod compress;
-mod created;
 mod documents;
 mod env;
 mod error;
@@ -41,7 +40,6 @@ mod tree;
 
 pub use archive::{ArchiveForm, ArchiveImage, write_archive};
 pub use compress::compressed_image;
-pub use created::{created_seconds, parse_rfc3339};
 pub use env::{ClientResult, Env};
 pub use error::{Error, Result};
 pub use export::{ExportRequest, Receipt, export};

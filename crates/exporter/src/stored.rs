@@ -5,7 +5,7 @@ use lathe_oci::{
 };
 use lathe_store::{ImageRecord, Store};
 
-use crate::{Env, Error, Result, created::created_seconds, documents::to_json, layers::pack_again};
+use crate::{Env, Error, Result, documents::to_json, layers::pack_again};
 
 /// Largest manifest or config that is read, in bytes: the limit of the common registries.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -27,7 +27,7 @@ pub fn store_image(
         id: *image.id(),
         manifest: image.manifest.descriptor().clone(),
         names: Vec::new(),
-        created: created_seconds(&config),
+        created: config.created_seconds(),
         size,
         platform: config.platform(),
         repo_digests: known.map(|known| known.repo_digests).unwrap_or_default(),

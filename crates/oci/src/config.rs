@@ -164,6 +164,11 @@ impl ImageConfig {
             .map_err(|source| Error::InvalidDocument { document: "image config", source })
     }
 
+    /// Returns when the image was made, in seconds since 1970; 0 if the config does not say.
+    pub fn created_seconds(&self) -> i64 {
+        self.created.as_deref().and_then(crate::parse_rfc3339).unwrap_or(0)
+    }
+
     /// Returns the platform that the image is for.
     pub fn platform(&self) -> Platform {
         Platform {

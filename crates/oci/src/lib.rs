@@ -20,6 +20,7 @@ mod image;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+mod time;
 
 pub use config::{Healthcheck, History, ImageConfig, RootFs, RunConfig};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, Digester};
@@ -29,3 +30,4 @@ pub use image::{Blob, BuiltImage, LayerEntry, assemble, validate};
 pub use media_type::MediaType;
 pub use platform::Platform;
 pub use reference::Reference;
+pub use time::{format_rfc3339, parse_rfc3339};

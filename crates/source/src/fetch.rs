@@ -43,9 +43,9 @@ pub fn fetch(
 ) -> Result<Option<SnapshotId>> {
     let top = Fetch { images, snapshots, reference, image, step }.run()?;
     let mut record = image_record(images, image)?;
-    if reference.registry() != "localhost" || reference.tag().is_some() {
-        let digest = image.manifest.digest;
-        record.repo_digests.push(format!("{}@{digest}", reference.name()));
+    let repo_digest = format!("{}@{}", reference.name(), image.manifest.digest);
+    if !record.repo_digests.contains(&repo_digest) {
+        record.repo_digests.push(repo_digest);
     }
     if reference.tag().is_some() && reference.digest().is_none() {
         images.store.set_tag(&reference.to_string(), &record)?;
@@ -60,14 +60,17 @@ fn image_record(images: &Images, image: &ParsedImage) -> Result<ImageRecord> {
     for diff_id in &image.config.rootfs.diff_ids {
         size += images.store.layers_by_diff_id(*diff_id)?.first().map_or(0, |l| l.unpacked_size);
     }
+    let id = image.document.config.digest;
+    // What is known of it from elsewhere stays.
+    let repo_digests = images.store.image(&id)?.map_or_else(Vec::new, |known| known.repo_digests);
     Ok(ImageRecord {
-        id: image.document.config.digest,
+        id,
         manifest: image.manifest.clone(),
         names: Vec::new(),
-        created: 0,
+        created: image.config.created_seconds(),
         size,
         platform: image.config.platform(),
-        repo_digests: Vec::new(),
+        repo_digests,
     })
 }
 
@@ -201,7 +204,7 @@ impl Fetch<'_> {
             diff_id,
             compression: stored_compression(compression),
             descriptor: layer.clone(),
-            unpacked_size: unpacked.bytes,
+            unpacked_size: unpacked.unpacked_size,
         })?;
         Ok(snapshot)
     }

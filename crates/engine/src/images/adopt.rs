@@ -1,6 +1,6 @@
 //! Making an image of the store one that can be run: its layers unpacked, its record complete.
 
-use lathe_exporter::{created_seconds, unpacked_size};
+use lathe_exporter::unpacked_size;
 use lathe_oci::{ChainId, ImageConfig, Platform, Reference};
 use lathe_source::{ParsedImage, PullPolicy, fetch, parse_image};
 use lathe_store::{ImageRecord, SnapshotId};
@@ -90,7 +90,7 @@ pub(super) fn adopt(
         id,
         manifest: parsed.manifest.clone(),
         names: Vec::new(),
-        created: created_seconds(&parsed.config),
+        created: parsed.config.created_seconds(),
         size,
         platform: parsed.config.platform(),
         repo_digests,

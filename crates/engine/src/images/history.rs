@@ -1,6 +1,7 @@
 //! `history`: how an image came to be, the last step first.
 
-use lathe_exporter::{parse_rfc3339, unpacked_size};
+use lathe_exporter::unpacked_size;
+use lathe_oci::parse_rfc3339;
 use lathe_oci::{Digest, History, Reference};
 
 use super::{Error, Result, find, list::config_of};

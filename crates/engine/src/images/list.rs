@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lathe_exporter::created_seconds;
 use lathe_oci::{Digest, ImageConfig, Platform, Reference};
 use lathe_pattern::Glob;
 use lathe_store::{ImageRecord, Store};
@@ -122,7 +121,7 @@ fn summary(store: &Store, image: &ImageRecord) -> Result<ImageSummary> {
         manifest: image.manifest.digest,
         repo_tags: image.names.iter().map(short).collect(),
         repo_digests: image.repo_digests.iter().map(short).collect(),
-        created: config.created.is_some().then(|| created_seconds(&config)),
+        created: config.created.is_some().then(|| config.created_seconds()),
         size: image.size,
         labels: config.config.labels,
         platform: image.platform.clone(),
@@ -152,7 +151,7 @@ impl<'a> Limits<'a> {
             })
         };
         let created = |name: &String| -> Result<i64> {
-            Ok(created_seconds(&config_of(store, &find(store, name)?)?))
+            Ok(config_of(store, &find(store, name)?)?.created_seconds())
         };
         let before = filters.before.iter().map(created).collect::<Result<Vec<i64>>>()?;
         let since = filters.since.iter().map(created).collect::<Result<Vec<i64>>>()?;
