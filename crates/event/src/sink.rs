@@ -39,3 +39,21 @@ impl EventSink for RecordingSink {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does not compile when a sink answers: that would be a way to steer the work.
+    #[test]
+    fn inv_event_one_way_a_sink_answers_nothing() {
+        let emit: fn(&(dyn EventSink + 'static), Event) = <dyn EventSink>::emit;
+        let sink = RecordingSink::default();
+        let event = Event::Note("said".into());
+        // Whether anybody listens makes no difference to whoever emits.
+        emit(&NullSink, event.clone());
+        emit(&sink, event.clone());
+        assert_eq!(sink.take(), [event]);
+        assert_eq!(sink.take(), []);
+    }
+}

@@ -23,6 +23,7 @@
 //! - INV-SNAPSHOT-2: an [`ActiveSnapshot`] has one owner; dropping it removes it.
 //! - INV-SNAPSHOT-3: a view cannot be written to through its mount.
 //! - INV-SNAPSHOT-4: mounts are private to the process and end with it.
+#![forbid(unsafe_code)]
 
 mod active;
 mod driver;

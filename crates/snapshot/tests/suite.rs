@@ -42,6 +42,8 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["inside", driver, directory] => return inside(driver, Path::new(directory)),
+        ["show", directory] => return show(Path::new(directory)),
+        ["observe", directory] => return observe(Path::new(directory)),
         ["measure", directory] => return measure(Path::new(directory)),
         ["granted", place, rest @ ..] => return with_sub_ids(Path::new(place), rest),
         words if words.contains(&"--list") => return,
@@ -51,6 +53,7 @@ fn main() {
     for driver in ["overlay", "native", "fallback"] {
         run_all(&["inside", driver]);
     }
+    inv_snapshot_4_mounts_are_private_and_end_with_the_process();
 }
 
 /// Runs this executable as the present user and, when that is root, as a normal one.
@@ -344,6 +347,60 @@ fn the_parent_is_not_changed_by_the_child(snapshots: &Snapshots) {
     make(snapshots, Some(base), &["d/file", "-d"]);
     let after = fs::metadata(&path).expect("stat");
     assert_eq!((before.ctime(), before.ctime_nsec()), (after.ctime(), after.ctime_nsec()));
+}
+
+/// Mounts a snapshot, tells where, and stays until its input ends.
+fn show(directory: &Path) {
+    let entered = lathe_userns::enter().expect("enter");
+    let store = Store::open(directory).expect("open the store");
+    let snapshots = Snapshots::new(&store, entered.userxattr());
+    let base = make(&snapshots, None, &["file"]);
+    let view = snapshots.view(base).expect("view");
+    let active = snapshots.prepare(Some(base)).expect("prepare");
+    let mounted = active.mount().expect("mount");
+    println!("{}\n{}", view.path().display(), mounted.path().display());
+    std::io::stdin().read_line(&mut String::new()).expect("wait for the end");
+}
+
+/// Returns the mount points below a directory that a process sees.
+fn mounts_below(directory: &Path, process: &str) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default();
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4));
+    points.filter(|point| Path::new(point).starts_with(directory)).map(str::to_owned).collect()
+}
+
+/// Runs where mounts are shared with new namespaces, which is where hiding them takes something.
+fn observe(directory: &Path) {
+    use std::io::BufRead as _;
+    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    command.arg("show").arg(directory);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("start the one that mounts");
+    let lines = std::io::BufReader::new(child.stdout.take().expect("its output")).lines();
+    let shown: Vec<String> = lines.take(2).map(|line| line.expect("a path")).collect();
+    assert_eq!(shown.len(), 2, "it shows two trees");
+    if mounts_below(directory, &child.id().to_string()).is_empty() {
+        println!("SKIP inv_snapshot_4: this machine mounts no overlay");
+    }
+    assert_eq!(mounts_below(directory, "self"), [""; 0], "mounts are seen outside");
+    child.kill().expect("kill it");
+    child.wait().expect("wait for its end");
+    for process in fs::read_dir("/proc").expect("read /proc") {
+        let name = process.expect("an entry").file_name();
+        let left = mounts_below(directory, &name.to_string_lossy());
+        assert_eq!(left, [""; 0], "mounts have outlived the process");
+    }
+}
+
+fn inv_snapshot_4_mounts_are_private_and_end_with_the_process() {
+    if fs::metadata("/proc/self").expect("stat").uid() != 0 {
+        return println!("SKIP inv_snapshot_4: needs root");
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--propagation", "shared"]);
+    command.arg(std::env::current_exe().expect("own path")).arg("observe");
+    run(command.arg(place.path().join("store")));
 }
 
 /// Prints how long a step takes that changes nothing.

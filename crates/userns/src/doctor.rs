@@ -15,6 +15,8 @@ use crate::enter::Mode;
 use crate::enter::enter;
 use crate::enter::find_program;
 use crate::enter::granted_ranges;
+use crate::enter::single_threaded;
+use crate::error::Error;
 use crate::subid::SubRange;
 use crate::sys;
 
@@ -138,6 +140,9 @@ fn cgroup_version() -> Cgroup {
 
 /// Enters and mounts in a child; the child tells two lines: the mode, and overlay's answer.
 fn probe(directory: &Path) -> (Namespaces, Overlay) {
+    if !single_threaded() {
+        return (Namespaces::Refused(one_line(&Error::NotSingleThreaded)), Overlay::Unknown);
+    }
     let answer = sys::in_child(|descriptor| {
         let text = match enter() {
             Ok(entered) => {

@@ -346,7 +346,8 @@ fn same_userns(pid: i32) -> bool {
     own.is_some() && own == userns_inode(&pid.to_string())
 }
 
-fn single_threaded() -> bool {
+/// Says whether this is the process's only thread, as every `fork` here needs.
+pub(crate) fn single_threaded() -> bool {
     // Where /proc is hidden, the kernel's own check in `unshare` has to do.
     fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() == 1)
 }

@@ -19,6 +19,9 @@ fn main() {
     }
     match arguments.get(1).map(String::as_str) {
         Some("hold") => return hold(),
+        Some("mount") => return mount(Path::new(&arguments[2])),
+        Some("observe") => return observe(Path::new(&arguments[2])),
+        Some("threads") => return threads(Path::new(&arguments[2])),
         Some("join") => return join(&arguments[2]),
         _ => {}
     }
@@ -30,10 +33,11 @@ fn main() {
     let own = run(Command::new(std::env::current_exe().expect("own path")), directory.path());
     assert!(own.starts_with("root") || own.contains("owner 0"), "{own}");
     if !nix::unistd::geteuid().is_root() {
-        println!("SKIP users_enter_with_and_without_sub_ids: needs root");
+        println!("SKIP inv_userns_*: needs root");
         return;
     }
-    users_enter_with_and_without_sub_ids(directory.path());
+    inv_userns_1_mounts_are_private_and_end_with_the_process(directory.path());
+    inv_userns_2_users_have_exactly_their_sub_ids(directory.path());
     println!("ok");
 }
 
@@ -57,7 +61,19 @@ fn inside(directory: &Path) {
     let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&file).expect("stat"));
     let chown = std::os::unix::fs::chown(&file, Some(33), Some(33)).is_ok();
     let before = lathe_userns::doctor::facts(directory);
-    println!("{mode}; owner {owner}; chown {chown}; overlay {:?}", before.overlay);
+    let [uids, gids] = ["uid", "gid"].map(map_of);
+    println!(
+        "{mode}; owner {owner}; chown {chown}; overlay {:?}; maps {uids} and {gids}",
+        before.overlay
+    );
+}
+
+/// Returns a map of this process's ids with a single space between numbers.
+fn map_of(kind: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/self/{kind}_map")).expect("read the map");
+    let lines: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    lines.join(", ")
 }
 
 fn run(mut command: Command, directory: &Path) -> String {
@@ -68,11 +84,13 @@ fn run(mut command: Command, directory: &Path) -> String {
     text
 }
 
-fn users_enter_with_and_without_sub_ids(directory: &Path) {
+fn inv_userns_2_users_have_exactly_their_sub_ids(directory: &Path) {
     // In a mount namespace of our own, so that the machine's files stay as they are.
     lathe_userns::enter().expect("enter as root");
     cover("/etc/subuid", "54321:300000:65536\n", directory);
-    cover("/etc/subgid", "54321:300000:65536\n", directory);
+    // Ranges of others, before and after, which must not be taken.
+    let gids = "1:100:50\n54321:400000:65536\n543210:500000:65536\n";
+    cover("/etc/subgid", gids, directory);
     // newuidmap asks for the names of its users.
     let passwd = fs::read_to_string("/etc/passwd").expect("read the users");
     let users = "ann:x:54321:54321::/:/bin/sh\nbob:x:54322:54322::/:/bin/sh\n";
@@ -89,11 +107,79 @@ fn users_enter_with_and_without_sub_ids(directory: &Path) {
     let with = as_user("54321");
     if Path::new("/usr/bin/newuidmap").exists() {
         assert!(with.starts_with("sub-ids 65537; owner 0; chown true"), "{with}");
+        let want = "maps 0 54321 1, 1 300000 65536 and 0 54321 1, 1 400000 65536\n";
+        assert!(with.ends_with(want), "{with}");
     }
     a_user_joins_the_namespaces_of_his_own_process(&program);
     let without = as_user("54322");
     assert!(without.starts_with("single-id"), "{without}");
     assert!(without.contains("owner 0; chown false"), "{without}");
+    assert!(without.ends_with("maps 0 54322 1 and 0 54322 1\n"), "{without}");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "54321", "--regid", "54321", "--clear-groups"]).arg(&program);
+    inv_userns_3_nothing_is_forked_beside_threads(&mut command, directory);
+}
+
+/// Enters, mounts something, says so, and stays until its input ends.
+fn mount(directory: &Path) {
+    lathe_userns::enter().expect("enter");
+    let flags = nix::mount::MsFlags::empty();
+    let none: Option<&str> = None;
+    nix::mount::mount(Some("none"), directory, Some("tmpfs"), flags, none).expect("mount");
+    fs::write(directory.join("file"), b"x").expect("write a file");
+    println!("mounted");
+    std::io::stdin().read_line(&mut String::new()).expect("wait for the end");
+}
+
+/// Runs where mounts are shared with new namespaces, which is where hiding them takes something.
+fn observe(directory: &Path) {
+    use std::io::BufRead as _;
+    let point = directory.to_str().expect("a path of text");
+    let sees = |process: &str| {
+        fs::read_to_string(format!("/proc/{process}/mountinfo"))
+            .is_ok_and(|text| text.lines().any(|line| line.split(' ').nth(4) == Some(point)))
+    };
+    let mut command = Command::new(std::env::current_exe().expect("own path"));
+    command.arg("mount").arg(directory);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("start the one that mounts");
+    let mut lines = std::io::BufReader::new(child.stdout.take().expect("its output")).lines();
+    assert_eq!(lines.next().expect("a line").expect("a line"), "mounted");
+    assert!(sees(&child.id().to_string()), "it sees its own mount");
+    assert!(!sees("self"), "the mount is seen outside");
+    assert_eq!(fs::read_dir(directory).expect("read the directory").count(), 0);
+    child.kill().expect("kill it");
+    child.wait().expect("wait for its end");
+    let processes = fs::read_dir("/proc").expect("read /proc");
+    let mut names = processes.map(|entry| entry.expect("an entry").file_name());
+    assert!(!names.any(|name| sees(&name.to_string_lossy())), "the mount has outlived it");
+}
+
+fn inv_userns_1_mounts_are_private_and_end_with_the_process(directory: &Path) {
+    let point = directory.join("mounted");
+    fs::create_dir(&point).expect("make a directory");
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--propagation", "shared"]);
+    command.arg(std::env::current_exe().expect("own path")).arg("observe").arg(point);
+    let status = command.status().expect("run the observer");
+    assert!(status.success(), "{status}");
+}
+
+/// Tells what entering says beside another thread, and whether anything was forked for it.
+fn threads(directory: &Path) {
+    let (_alive, wait) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || wait.recv());
+    let namespaces = lathe_userns::doctor::facts(directory).namespaces;
+    let refused = matches!(namespaces, lathe_userns::doctor::Namespaces::Refused(_));
+    let entered = lathe_userns::enter();
+    let refused = refused && matches!(entered, Err(lathe_userns::Error::NotSingleThreaded));
+    let childless = nix::sys::wait::waitpid(None, None) == Err(nix::errno::Errno::ECHILD);
+    println!("{}", refused && childless);
+}
+
+fn inv_userns_3_nothing_is_forked_beside_threads(command: &mut Command, directory: &Path) {
+    let output = command.arg("threads").arg(directory).output().expect("run the child");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "true\n", "{output:?}");
 }
 
 /// Enters, says so, and stays until its input ends.
