@@ -16,7 +16,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No container has this name or id prefix.
-    #[error("no such container: {0}")]
+    #[error("No such container: {0}")]
     NotFound(String),
     /// More than one container's id starts so.
     #[error("multiple containers found with provided prefix: {0}")]

@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 
 use crate::Error;
 use crate::Result;
-use crate::net::NameServers;
-use crate::net::host_file;
-use crate::net::resolv_conf;
+use crate::net::resolv::NameServers;
+use crate::net::resolv::host_file;
+use crate::net::resolv::resolv_conf;
 use crate::spec::ExtraHost;
 use crate::spec::HostAddress;
 use crate::spec::NetworkSpec;

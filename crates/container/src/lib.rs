@@ -51,7 +51,7 @@ pub use containers::{
 pub use error::{Error, Result};
 pub use follow::Follow;
 pub use log::{LogLine, LogStream};
-pub use net::{SharedNetwork, Unavailable, build_network};
+pub use net::shared::{SharedNetwork, Unavailable, build_network};
 pub use record::{AnonymousVolume, ContainerId, ContainerRecord, ContainerState, Status};
 pub use run::{Detach, ExecSpec, Started, Streams};
 pub use shim::shim_main;

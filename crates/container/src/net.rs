@@ -1,30 +1,17 @@
 //! The network of containers and of the RUN steps of a build.
 //!
-//! A network is a namespace made by us; a way out of it is added by `pasta` where that program
-//! and `/dev/net/tun` are there, by a veth pair for real root elsewhere. Published ports need
-//! neither: sockets belong to the namespace they were made in, so one thread inside of the
+//! A network is a namespace made by us. A way out of it is added: for containers of real root a
+//! veth pair, where the host forwards packets as it is; else by `pasta`, where that program and
+//! `/dev/net/tun` are there; else, for real root, by a veth pair all the same. Published ports
+//! need neither: sockets belong to the namespace they were made in, so one thread inside of the
 //! namespace connects what was accepted outside.
 
-mod bind;
-mod forward;
-mod guard;
-mod namespace;
+pub(crate) mod bind;
+pub(crate) mod forward;
+pub(crate) mod guard;
+pub(crate) mod namespace;
 mod pasta;
-mod resolv;
-mod shared;
+pub(crate) mod resolv;
+pub(crate) mod shared;
 mod udp;
 mod veth;
-
-pub(crate) use bind::Bound;
-pub(crate) use bind::bind;
-pub(crate) use forward::Forwarder;
-pub(crate) use guard::guard_main;
-pub(crate) use namespace::Namespace;
-pub(crate) use resolv::NameServers;
-pub(crate) use resolv::host_file;
-pub(crate) use resolv::resolv_conf;
-pub use shared::SharedNetwork;
-pub use shared::Unavailable;
-pub(crate) use shared::WayOut;
-pub use shared::build_network;
-pub(crate) use shared::way_out;

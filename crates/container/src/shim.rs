@@ -28,7 +28,7 @@ use crate::Error;
 use crate::Result;
 use crate::SHIM_NAME;
 use crate::containers::Containers;
-use crate::net::guard_main;
+use crate::net::guard::guard_main;
 use crate::protocol::Attach;
 use crate::protocol::Channel;
 use crate::protocol::Listener;

@@ -62,6 +62,11 @@ fn reachable(server: &str, servers: NameServers) -> bool {
     }
 }
 
+/// Returns whether the host's file names a server that a network of its own can ask.
+pub(crate) fn has_direct_server(host: &str) -> bool {
+    host.lines().filter_map(name_server).any(|server| reachable(server, NameServers::Direct))
+}
+
 /// Returns the host's file. With systemd-resolved's stub in it, the file in which systemd keeps
 /// the real servers, as docker does.
 pub(crate) fn host_file() -> String {

@@ -39,8 +39,24 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// Opens a way out of `namespace` with what the machine has.
+/// Opens a way out of a container's `namespace` with what the machine has.
+///
+/// A veth pair is preferred where it needs no change of the host and the host's name servers can
+/// be asked through it.
 pub(crate) fn way_out(namespace: &Namespace) -> Result<WayOut, Unavailable> {
+    if is_real_root()
+        && let Some(programs) = veth::Programs::find()
+        && resolv::has_direct_server(&resolv::host_file())
+        && veth::is_open(&programs)
+        && let Ok(way_out) = with_veth(&programs, namespace)
+    {
+        return Ok(way_out);
+    }
+    pasta_or_veth(namespace)
+}
+
+/// Opens a way out with pasta, or without it, as real root, with a veth pair.
+fn pasta_or_veth(namespace: &Namespace) -> Result<WayOut, Unavailable> {
     let obstacle = match with_pasta(namespace) {
         Ok(way_out) => return Ok(way_out),
         Err(obstacle) => obstacle,
@@ -49,18 +65,20 @@ pub(crate) fn way_out(namespace: &Namespace) -> Result<WayOut, Unavailable> {
         return Err(obstacle);
     }
     let Some(programs) = veth::Programs::find() else { return Err(obstacle) };
-    match veth::start(&programs, namespace) {
-        Ok(veth) => Ok(WayOut {
-            _guard: veth.guard,
-            address: veth.address,
-            gateway: Some(veth.gateway),
-            servers: NameServers::Direct,
-        }),
-        Err(error) => Err(Unavailable {
-            reason: format!("{}; without it, {}", obstacle.reason, error.chain()),
-            fix: obstacle.fix,
-        }),
-    }
+    with_veth(&programs, namespace).map_err(|error| Unavailable {
+        reason: format!("{}; without it, {}", obstacle.reason, error.chain()),
+        fix: obstacle.fix,
+    })
+}
+
+fn with_veth(programs: &veth::Programs, namespace: &Namespace) -> crate::Result<WayOut> {
+    let veth = veth::start(programs, namespace)?;
+    Ok(WayOut {
+        _guard: veth.guard,
+        address: veth.address,
+        gateway: Some(veth.gateway),
+        servers: NameServers::Direct,
+    })
 }
 
 fn with_pasta(namespace: &Namespace) -> Result<WayOut, Unavailable> {
@@ -139,6 +157,7 @@ pub fn build_network() -> Result<SharedNetwork, Unavailable> {
         reason: error.chain(),
         fix: "use the host's network".to_owned(),
     })?;
-    let way_out = way_out(&namespace)?;
+    // Steps of a build come and go while the network stays, and ask for nothing of the host.
+    let way_out = pasta_or_veth(&namespace)?;
     Ok(SharedNetwork { way_out, namespace })
 }

@@ -28,12 +28,13 @@ use crate::containers::Containers;
 use crate::files;
 use crate::files::Surroundings;
 use crate::log::LogWriter;
-use crate::net;
-use crate::net::Bound;
-use crate::net::Forwarder;
-use crate::net::NameServers;
-use crate::net::Namespace;
-use crate::net::WayOut;
+use crate::net::bind::Bound;
+use crate::net::bind::bind;
+use crate::net::forward::Forwarder;
+use crate::net::namespace::Namespace;
+use crate::net::resolv::NameServers;
+use crate::net::shared::WayOut;
+use crate::net::shared::way_out;
 use crate::protocol::Attach;
 use crate::record::ContainerRecord;
 use crate::spec::Access;
@@ -172,7 +173,7 @@ fn bind_ports(record: &ContainerRecord) -> Result<Vec<Bound>> {
             }
         }
     }
-    net::bind(&mappings)
+    bind(&mappings)
 }
 
 fn network(
@@ -198,7 +199,7 @@ fn network(
     let namespace = Namespace::create()?;
     around.servers = NameServers::Direct;
     if mode == NetworkMode::Private {
-        match net::way_out(&namespace) {
+        match way_out(&namespace) {
             Ok(way_out) => {
                 network.address = Some(way_out.address.into());
                 around = Surroundings {

@@ -122,7 +122,7 @@ fn remove(lathe: &Lathe) {
     lathe.good(&["rm", "-f", "busy"]);
     assert_eq!(lathe.status("busy"), None);
     assert!(is_gone(lathe, &record));
-    assert!(lathe.run(&["rm", "busy"]).stderr.contains("no such container: busy"));
+    assert!(lathe.run(&["rm", "busy"]).stderr.contains("No such container: busy"));
 }
 
 fn remove_on_exit(lathe: &Lathe) {
