@@ -1,7 +1,6 @@
 //! A place of its own for a test that runs the program as a user does: home, store, context.
 
 use std::{
-    cell::Cell,
     fs::{self, File, Permissions},
     os::unix::{
         fs::{PermissionsExt as _, chown, lchown, symlink},
@@ -9,6 +8,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
@@ -41,7 +41,7 @@ pub struct Sandbox {
     program: PathBuf,
     user: User,
     caller: User,
-    commands: Cell<u32>,
+    commands: AtomicU32,
 }
 
 /// What a command said and how it ended.
@@ -125,7 +125,7 @@ impl Sandbox {
         let folder = tempfile::Builder::new().prefix("lt-").tempdir().context("make a folder")?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let sandbox =
-            Self { folder, program: program.to_owned(), user, caller, commands: Cell::new(0) };
+            Self { folder, program: program.to_owned(), user, caller, commands: AtomicU32::new(0) };
         sandbox.own(sandbox.folder.path())?;
         for name in ["home", "config", "data", "cache", "run", "tmp", "context"] {
             let path = sandbox.path(name);
@@ -269,7 +269,7 @@ impl Sandbox {
     }
 
     fn try_run(&self, command: &Command, input: &[u8]) -> Result<Output> {
-        let number = self.commands.replace(self.commands.get() + 1);
+        let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let end = |name: &str| self.path(&format!("tmp/{name}-{number}"));
         let mut bounded = Command::new("timeout");
         bounded.args(["--foreground", "-k", "5", PATIENCE]).arg(command.get_program());
@@ -389,7 +389,7 @@ impl Output {
 
     /// Fails the test unless standard error has this text.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub fn says(&self, text: &str) -> &Self {
         assert!(
             self.stderr.contains(text),
             "no {text:?} from `lathe {}`:\n{}",
@@ -401,7 +401,7 @@ impl Output {
 
     /// Fails the test if standard error has this text.
     #[track_caller]
-    pub fn says_not(self, text: &str) -> Self {
+    pub fn says_not(&self, text: &str) -> &Self {
         assert!(
             !self.stderr.contains(text),
             "{text:?} from `lathe {}`:\n{}",

@@ -66,8 +66,8 @@ fn a_missing_path_names_the_near_one() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.file("source/index.js", "").file("package.json", "{}");
     sandbox.dockerfile("FROM busybox\nCOPY sorce/index.js /\n");
-    let output = sandbox.try_build(&[]).failure(1).says("sorce/index.js").says("Dockerfile:2");
-    assert!(output.stderr.contains("COPY sorce/index.js /"), "{}", output.stderr);
+    let output = sandbox.try_build(&[]).failure(1);
+    output.says("sorce/index.js").says("Dockerfile:2").says("COPY sorce/index.js /");
     sandbox.dockerfile("FROM busybox\nCOPY package.jsn /\n");
     sandbox.try_build(&[]).failure(1).says("did you mean").says("package.json");
 }
@@ -88,6 +88,7 @@ fn a_missing_path_of_a_stage_names_the_stage_and_the_near_paths() {
 fn owners_and_permissions_are_as_asked() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.file("f", "f").mode("f", 0o640).file("d/g", "g").mode("d/g", 0o755).mode("d", 0o700);
+    sandbox.dir("d/inner").mode("d/inner", 0o710);
     let check = |line: &str, path: &str, owner: (u64, u64), mode: u32| {
         let node = build(&sandbox, line).node(path);
         assert_eq!((node.owner, node.mode), (owner, mode), "{line}");
@@ -103,7 +104,9 @@ fn owners_and_permissions_are_as_asked() {
     check("COPY --chmod=4755 f /f", "/f", (0, 0), 0o4755);
     check("COPY --chmod=u=rwX,go=rX d /d", "/d/g", (0, 0), 0o755);
     check("COPY --chmod=644 d /d", "/d/g", (0, 0), 0o644);
-    check("COPY d /d", "/d", (0, 0), 0o700);
+    // As in docker, the copied folder itself is a new one, and those in it keep what they have.
+    check("COPY d /d", "/d", (0, 0), 0o755);
+    check("COPY d /d", "/d/inner", (0, 0), 0o710);
     check("COPY d /d", "/d/g", (0, 0), 0o755);
     check("COPY d /deep/er", "/deep", (0, 0), 0o755);
     check("ARG O=ann\nADD --chown=$O --chmod=0400 f /f", "/f", (1000, 1001), 0o400);
@@ -127,7 +130,7 @@ fn a_folder_does_not_replace_a_file() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.file("one/x", "1").file("two/x/y", "2");
     sandbox.dockerfile("FROM busybox\nCOPY one /t\nCOPY two /t\n");
-    sandbox.try_build(&[]).failure(1).says("Dockerfile:3").says("/t/x");
+    sandbox.try_build(&[]).failure(1).says("Dockerfile:3").says("t/x");
 }
 
 #[test]
