@@ -35,7 +35,6 @@ pub use error::{Error, Result};
 pub use find::find;
 pub use history::{HistoryRow, history};
 pub use inspect::{Inspection, inspect};
-pub use lathe_exporter::{Destination, PushReport};
 pub use list::{ImageFilters, ImageSummary, list};
 pub use pull::{PullStatus, Pulled, announce_pull, pull};
 pub use push::{announce_push, login, logout, push, push_lines};

@@ -27,7 +27,7 @@ pub use error::{Error, FailureKind, Result};
 pub use lathe_container as container;
 pub use lathe_container::shim_main;
 pub use lathe_executor::init_main;
-pub use lathe_exporter::{ExportSpec, Owners, Receipt};
+pub use lathe_exporter::{Destination, ExportSpec, Owners, PushReport, Receipt};
 pub use lathe_frontend::FrontendOptions;
 pub use lathe_registry as registry;
 pub use lathe_source::PullPolicy;

@@ -3,10 +3,7 @@
 use std::{fs::File, io};
 
 use anyhow::{Context as _, Result, bail};
-use lathe_engine::{
-    Engine,
-    images::{self, Destination},
-};
+use lathe_engine::{Destination, Engine, images};
 use lathe_event::Cancel;
 
 use super::Session;

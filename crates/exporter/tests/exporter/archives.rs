@@ -117,7 +117,7 @@ fn a_docker_archive_is_an_oci_layout_as_well() {
     for item in expected.as_array().unwrap() {
         assert!(files.contains_key(item["Config"].as_str().unwrap()));
     }
-    // Equal images make equal archives.
+    // INV-EXPORTER-BYTES: equal images make equal archives.
     let again = fixture.path("y.tar");
     let destination = Destination::File(again.clone());
     write_archive(&fixture.env(), &items, ArchiveForm::Docker, &destination).unwrap();
@@ -156,6 +156,7 @@ fn a_folder_collects_images_and_names_move() {
 
 #[test]
 fn what_fails_leaves_the_old_file() {
+    // INV-EXPORTER-WHOLE
     let Some(fixture) = Fixture::new("what_fails_leaves_the_old_file") else { return };
     let (image, _) = fixture.small_image();
     let path = fixture.path("x.tar");

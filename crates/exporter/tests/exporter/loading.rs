@@ -145,6 +145,7 @@ fn what_skopeo_writes_is_read() {
 
 #[test]
 fn hostile_and_broken_archives_are_refused() {
+    // INV-EXPORTER-NAMES
     let Some(fixture) = Fixture::new("hostile_and_broken_archives_are_refused") else { return };
     let check = |bytes: &[u8], want: &str| {
         let error = load(&fixture.env(), bytes).unwrap_err();
