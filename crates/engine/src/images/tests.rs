@@ -14,6 +14,7 @@ use lathe_store::{ContainerRecord, SnapshotId, Store};
 use lathe_testkit::registry::FakeRegistry;
 
 use super::*;
+use crate::Destination;
 use crate::{Engine, EngineOptions, PullPolicy};
 
 struct Fixture {
