@@ -99,7 +99,7 @@ impl Worker<'_> {
         let sources = tree.find(&action.select, place)?;
         let mut destination = PathBuf::from(&action.destination);
         // Several matches of one pattern need a directory, whether it was written so or not.
-        if sources.len() > 1 {
+        if sources.len() > 1 || action.parents {
             destination.push("");
         }
         for source in &sources {
@@ -108,12 +108,17 @@ impl Worker<'_> {
             {
                 continue;
             }
+            let (source, kept) = if action.parents { pivot(source) } else { (&**source, EMPTY) };
             let start = start_of(source);
             let filter = |below: &Path, kind: FileKind| {
                 if self.cancel.is_cancelled() {
                     return Selection::Skip;
                 }
-                match exclude(&patterns, below, kind) {
+                let Ok(inner) = below.strip_prefix(kept) else {
+                    let leads_there = Path::new(kept).starts_with(below);
+                    return if leads_there { Selection::Descend } else { Selection::Skip };
+                };
+                match exclude(&patterns, inner, kind) {
                     Selection::Keep => tree.select(&start.join(below), kind),
                     other => other,
                 }
@@ -138,6 +143,18 @@ impl Worker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// No folders of the source are kept.
+const EMPTY: &str = "";
+
+/// Parts a source of `--parents` at `/./`: what comes after it is made in the destination, too.
+fn pivot(source: &Path) -> (&Path, &str) {
+    match source.to_str().and_then(|text| text.split_once("/./")) {
+        Some((before, kept)) => (Path::new(before), kept),
+        // A name that is no text keeps nothing, as without the flag.
+        None => source.to_str().map_or((source, EMPTY), |kept| (Path::new("."), kept)),
     }
 }
 
