@@ -153,7 +153,7 @@ fn tag(text: &str) -> Result<Reference> {
 
 /// The document of `--metadata-file`, with buildx's keys.
 fn metadata(outcome: &BuildOutcome, tags: &[Reference]) -> Result<String> {
-    let names: Vec<String> = tags.iter().map(Reference::name).collect();
+    let names: Vec<String> = tags.iter().map(ToString::to_string).collect();
     let document = json!({
         "containerimage.config.digest": outcome.image.to_string(),
         "containerimage.descriptor": serde_json::to_value(&outcome.manifest)?,

@@ -1,7 +1,7 @@
 //! `lathe exec`.
 
 use anyhow::{Result, bail};
-use lathe_engine::container::{Detach, ExecSpec};
+use lathe_engine::container::{Detach, Error, ExecSpec};
 
 use super::{
     Session,
@@ -36,5 +36,10 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<u8> {
     };
     let containers = session.containers();
     let id = containers.find(container)?.record.id;
-    Ok(exit_code(containers.exec(&id, &spec).map_err(coded)?))
+    // Docker's 125 is for `run` alone: an exec that does not come to a program ends with 1.
+    let failure = |error: Error| match error.exit_code() {
+        126 | 127 => coded(error),
+        _ => error.into(),
+    };
+    Ok(exit_code(containers.exec(&id, &spec).map_err(failure)?))
 }
