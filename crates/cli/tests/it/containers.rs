@@ -49,7 +49,7 @@ fn ask(sandbox: &Sandbox, arguments: &[&str]) -> String {
 fn server(sandbox: &Sandbox) {
     sandbox.dockerfile(
         "FROM busybox\nRUN mkdir /www && echo hello from lathe > /www/index.html\nEXPOSE 8080\n\
-         CMD [\"httpd\", \"-f\", \"-v\", \"-p\", \"8080\", \"-h\", \"/www\"]\n",
+         CMD [\"httpd\", \"-f\", \"-vv\", \"-p\", \"8080\", \"-h\", \"/www\"]\n",
     );
     sandbox.build(&["-t", "server"]);
 }
@@ -90,7 +90,7 @@ for_everybody! {
         assert_eq!(piped.success().stdout, "from outside");
         assert_eq!(run(&["busybox", "/no/such/program"]).code, 127);
         assert_eq!(run(&["busybox", "/etc/passwd"]).code, 126);
-        assert_eq!(run(&["busybox", "sh", "-c", "kill -9 $$"]).code, 137);
+        assert_eq!(run(&["busybox", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]).code, 137);
         assert_eq!(run(&["--entrypoint", "echo", "busybox", "a", "b"]).success().stdout, "a b\n");
         assert_eq!(run(&["--no-such-flag", "busybox"]).code, 125);
         assert_eq!(run(&["no-such-image-at-all"]).code, 125);

@@ -247,6 +247,8 @@ fn an_excluded_or_parented_copy() {
     assert_eq!(copied(&image), ["/t/a.js", "/t/e/b.js"]);
     let image = build(&sandbox, "COPY --parents d/e/b.js /t/");
     assert_eq!(copied(&image), ["/t/d/e/b.js"]);
+    let image = build(&sandbox, "COPY --parents ./d/./e d/*.js /t/");
+    assert_eq!(copied(&image), ["/t/d/a.js", "/t/d/a.test.js", "/t/e/b.js"]);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_command_sees_a_small_machine() {
     let image = build(
         &sandbox,
         "RUN ls /dev > /devices; grep -E '^(CapEff|CapInh|CapAmb|Seccomp|NoNewPrivs):' /proc/self/status > /status; \
-         echo x > /proc/sys/kernel/hostname 2> /denied || true; cat /proc/kcore 2> /dev/null | head -c 10 > /kcore; \
+         (echo x > /proc/sys/kernel/hostname) 2> /denied || true; cat /proc/kcore 2> /dev/null | head -c 10 > /kcore; \
          ps | wc -l > /processes; ls /proc/self/fd > /descriptors",
     );
     let devices = image.text("/devices");
