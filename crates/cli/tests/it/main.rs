@@ -18,24 +18,21 @@ use lathe_testkit::{
 /// Declares scenarios that run as the caller and, if that is root, as a normal user once more.
 macro_rules! for_everybody {
     ($($(#[$meta:meta])* fn $name:ident($sandbox:ident) $body:block)*) => { $(
+        $(#[$meta])*
+        fn $name($sandbox: &lathe_testkit::sandbox::Sandbox) $body
+
         mod $name {
-            #[allow(unused_imports, reason = "not every scenario needs all")]
-            use super::*;
-
-            $(#[$meta])*
-            fn scenario($sandbox: &lathe_testkit::sandbox::Sandbox) $body
-
             #[test]
             fn as_caller() {
                 if let Some(sandbox) = crate::sandbox() {
-                    scenario(&sandbox);
+                    super::$name(&sandbox);
                 }
             }
 
             #[test]
             fn as_normal_user() {
                 if let Some(sandbox) = crate::normal_user() {
-                    scenario(&sandbox);
+                    super::$name(&sandbox);
                 }
             }
         }
