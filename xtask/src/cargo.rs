@@ -48,17 +48,6 @@ pub(crate) fn test_targets() -> Result<Vec<TestTarget>> {
     Ok(found)
 }
 
-/// Builds test executables and returns the path of the one with this name.
-pub(crate) fn build_test(package: &str, name: &str) -> Result<PathBuf> {
-    let text = cargo()
-        .args(["test", "-q", "-p", package, "--test", name, "--no-run", "--message-format=json"])
-        .read()?;
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut found = messages.filter(|message| message["target"]["name"] == name);
-    let path = found.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    path.with_context(|| format!("cargo built no executable of the test `{name}`"))
-}
-
 fn metadata() -> Result<Value> {
     let text = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).read()?;
     serde_json::from_str(&text).context("parse what `cargo metadata` says")

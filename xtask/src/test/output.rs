@@ -21,11 +21,6 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn skipped(test: &str, reason: &str) -> Self {
-        let skip = Skip { test: test.to_owned(), reason: reason.to_owned() };
-        Self { skips: [skip].into(), ..Self::default() }
-    }
-
     pub(super) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;

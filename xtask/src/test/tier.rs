@@ -11,11 +11,11 @@ use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use super::output::{self, Tally};
 use crate::cargo::{self, cargo};
-use crate::sh::{self, Cmd};
-use crate::{registries, tidy, user};
+use crate::sh::Cmd;
+use crate::tidy;
 
 /// The package and the test with the cases that run the program as a user does.
-pub(super) const E2E: (&str, &str) = ("lathe-cli", "it");
+const E2E: (&str, &str) = ("lathe-cli", "it");
 
 /// Seconds after which a tier hangs for sure.
 const PATIENCE: &str = "1500";
@@ -34,7 +34,6 @@ pub(super) enum Tier {
     Data,
     Sandbox,
     EndToEnd,
-    EndToEndAsUser,
 }
 
 /// How a tier ended.
@@ -47,7 +46,7 @@ pub(super) struct Verdict {
 }
 
 impl Tier {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Format,
         Self::Clippy,
         Self::Tidy,
@@ -56,7 +55,6 @@ impl Tier {
         Self::Data,
         Self::Sandbox,
         Self::EndToEnd,
-        Self::EndToEndAsUser,
     ];
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
@@ -73,7 +71,6 @@ impl Tier {
             Self::Data => "data",
             Self::Sandbox => "sandbox",
             Self::EndToEnd => "e2e",
-            Self::EndToEndAsUser => "e2e-user",
         }
     }
 
@@ -86,14 +83,13 @@ impl Tier {
             Self::Doc => "examples in the documentation",
             Self::Data => "tests beside the crates: data, properties, protocols",
             Self::Sandbox => "tests that enter namespaces, without a harness",
-            Self::EndToEnd => "the program as a user runs it",
-            Self::EndToEndAsUser => "the same as a normal user",
+            Self::EndToEnd => "the program as root and as a normal user run it",
         }
     }
 
-    /// Returns whether it needs base images.
+    /// Returns whether it builds and runs images, which takes minutes.
     pub(super) fn builds_images(self) -> bool {
-        matches!(self, Self::EndToEnd | Self::EndToEndAsUser)
+        self == Self::EndToEnd
     }
 
     /// Returns whether it makes use of Debian's packages.
@@ -112,8 +108,7 @@ impl Tier {
             Self::Doc => Ok(tests(&["--workspace", "--doc"], &[])),
             Self::Data => run_targets(true),
             Self::Sandbox => run_targets(false),
-            Self::EndToEnd => run_end_to_end(),
-            Self::EndToEndAsUser => run_end_to_end_as_user(),
+            Self::EndToEnd => Ok(run_end_to_end()),
         };
         verdict.unwrap_or_else(|error| Verdict { error: Some(error), ..Verdict::default() })
     }
@@ -167,30 +162,9 @@ fn run_targets(has_harness: bool) -> Result<Verdict> {
     Ok(verdict)
 }
 
-fn run_end_to_end() -> Result<Verdict> {
+fn run_end_to_end() -> Verdict {
     let (package, name) = E2E;
-    let command = cargo().args(["test", "--no-fail-fast", "-p", package, "--test", name, "--"]);
-    Ok(capture(&with_registries(command)?.args(SHOW)))
-}
-
-fn run_end_to_end_as_user() -> Result<Verdict> {
-    if !sh::is_root() {
-        // The tier before was this one.
-        return Ok(Verdict {
-            tally: Tally::skipped("all", "this is a normal user already"),
-            ..Verdict::default()
-        });
-    }
-    let program = cargo::build_test(E2E.0, E2E.1)?;
-    let user = user::ensure()?;
-    Ok(capture(&with_registries(user.command(&program)?)?.args(SHOW)))
-}
-
-/// Tells tests how base images are pulled.
-fn with_registries(command: Cmd) -> Result<Cmd> {
-    let folder = std::env::temp_dir().join("lathe-xtask-test");
-    let registries = registries::prepare(&folder)?;
-    Ok(command.env("LATHE_TEST_REGISTRIES", &registries.file))
+    tests(&["-p", package, "--test", name], SHOW)
 }
 
 /// Runs a command and keeps what it writes to both ends, in order.
