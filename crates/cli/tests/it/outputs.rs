@@ -207,7 +207,11 @@ fn podman_runs_what_is_exported() {
     } else {
         podman(&[&options[..], &["docker.io/library/x:1"]].concat())
     };
-    if !ran && (errors.contains("cgroup") || errors.contains("crun") || errors.contains("mount")) {
+    // What podman itself cannot do on some machines, whatever the image: older versions refuse
+    // mixed control groups, and raise limits that root may not raise everywhere.
+    let own = ["cgroup", "crun", "mount", "rlimit"];
+    let lower = errors.to_lowercase();
+    if !ran && own.iter().any(|word| lower.contains(word)) {
         return skip(&format!("podman cannot run containers here: {}", errors.trim()));
     }
     assert_eq!(stdout, "made\n", "{errors}");
