@@ -3,8 +3,9 @@
 use crate::sh;
 
 /// What lathe itself makes use of where it is installed.
-pub(crate) const TO_RUN: [(&str, &str); 4] = [
+pub(crate) const TO_RUN: [(&str, &str); 5] = [
     ("ca-certificates", "registries speak TLS"),
+    ("curl", "asks whether the public registry answers"),
     ("uidmap", "newuidmap and newgidmap give a normal user's builds more than one user id"),
     ("passt", "pasta gives containers a network without root"),
     ("iproute2", "addresses of the network between root's containers and the machine"),
