@@ -49,6 +49,7 @@ mod errors;
 mod hostile;
 mod images;
 mod kill;
+mod layers;
 mod outputs;
 mod run;
 mod shipping;
