@@ -12,11 +12,12 @@ pub(crate) const TO_RUN: [(&str, &str); 5] = [
 ];
 
 /// What tests compare with, or put into images.
-pub(crate) const TO_TEST: [(&str, &str); 6] = [
+pub(crate) const TO_TEST: [(&str, &str); 7] = [
     ("busybox-static", "a shell for root file systems that tests make"),
     ("docker-registry", "the registry server that pushes and pulls are tested against"),
     ("skopeo", "reads and writes images, written by other people"),
     ("runc", "runs what lathe exports"),
+    ("podman", "loads and runs what lathe exports"),
     ("libcap2-bin", "setcap makes files with capabilities"),
     ("openssl", "certificates of a registry with TLS"),
 ];
