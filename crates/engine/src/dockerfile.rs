@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use lathe_dockerfile::{Diagnostic, Dockerfile, Span, suggest};
+use lathe_dockerfile::{Diagnostic, Dockerfile, Rule, Span, suggest};
 
 use crate::{DockerfileInput, Error, Inputs, Result};
 
@@ -41,7 +41,9 @@ impl Source {
                 parse.diagnostics.into_iter().filter(Diagnostic::is_error).collect();
             return Err(self.errors(&errors));
         }
-        Ok((parse.file, parse.diagnostics))
+        let mut findings = parse.diagnostics;
+        findings.extend(foreign_frontend(&parse.file));
+        Ok((parse.file, findings))
     }
 
     pub(crate) fn errors(&self, findings: &[Diagnostic]) -> Error {
@@ -57,6 +59,20 @@ impl Source {
     pub(crate) fn excerpt(&self, span: Span) -> String {
         lathe_dockerfile::excerpt(&self.text, &self.name, span, &[])
     }
+}
+
+/// Warns of a `# syntax=` that asks for another language than ours. Frontends are images with
+/// programs; none is ever pulled or run.
+fn foreign_frontend(file: &Dockerfile) -> Option<Diagnostic> {
+    let frontend = file.directives.frontend()?;
+    // Mirrors of it have a registry in front.
+    if frontend.contains("docker/dockerfile") || frontend.starts_with("dockerfile.v0") {
+        return None;
+    }
+    let span = file.directives.syntax.as_ref()?.span;
+    let message = format!("the frontend `{frontend}` is not run");
+    let help = "the file is read as `docker/dockerfile` reads it";
+    Some(Diagnostic::warning(Rule::SyntaxError, span, message).help(help))
 }
 
 /// Shows a path inside of the context without the context.
