@@ -97,3 +97,14 @@ fn warnings_do_not_stop_a_build() {
     let output = sandbox.try_build(&[]).success();
     assert!(output.stderr.to_lowercase().contains("warning"), "{}", output.stderr);
 }
+
+#[test]
+fn frontends_are_known_or_warned_of() {
+    let Some(sandbox) = sandbox() else { return };
+    for known in ["docker/dockerfile:1.7-labs", "mirror.example/docker/dockerfile@sha256:0"] {
+        sandbox.dockerfile(&format!("# syntax={known}\nFROM scratch\nENV A=1\n"));
+        sandbox.try_build(&[]).success().says_not("frontend");
+    }
+    sandbox.dockerfile("# syntax=some/other:1\nFROM scratch\nENV A=1\n");
+    sandbox.try_build(&[]).success().says("warning").says("some/other:1");
+}
