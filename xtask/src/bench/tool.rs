@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::examples::Example;
 use crate::lathe::{self, Lathe};
 use crate::registries::Registries;
-use crate::sh::Cmd;
+use crate::sh::{self, Cmd};
 
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -69,6 +69,9 @@ impl Buildah {
 
     fn build(&self) -> Cmd {
         let command = self.command("build").args(["--layers", "--network", "host"]);
+        // Where there are both, crun comes first, which refuses machines with two kinds of cgroups.
+        let runtime = if sh::have("runc") { &["--runtime", "runc"][..] } else { &[] };
+        let command = command.args(runtime);
         if !Path::new(BUNDLE).is_file() {
             return command;
         }
