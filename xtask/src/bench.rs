@@ -48,8 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     let place = std::env::temp_dir().join(format!("lathe-bench-{}", std::process::id()));
     let result = bench(&request, &place);
-    // Images of a buildah without root belong to ids that only it can remove; the rest is ours.
-    drop(fs::remove_dir_all(&place));
+    clean_up(&place);
     result
 }
 
@@ -101,6 +100,22 @@ fn bench(request: &Request, place: &Path) -> Result<ExitCode> {
     }
     report::write(&sh::repository().join("docs/benchmarks.md"), &table)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what the tools have left; a build that failed may leave mounts, which would make `rm` fail.
+fn clean_up(place: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let mut points: Vec<&str> =
+        points.filter(|point| Path::new(point).starts_with(place)).collect();
+    points.reverse();
+    for point in points {
+        // One that stays keeps its files, of which the removal below then tells.
+        let _unmounted = Cmd::new("umount").arg(point).succeeds();
+    }
+    if let Err(error) = fs::remove_dir_all(place) {
+        println!("{} is left: {error}", place.display());
+    }
 }
 
 /// Returns whether a tool builds anything here; other people's tools want other things of a machine.
