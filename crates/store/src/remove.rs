@@ -31,7 +31,14 @@ struct Frame {
 /// # Errors
 /// A mount below `path` is an error ([`Errno::XDEV`]): what is mounted is not ours to remove.
 pub fn remove_tree(path: &Path) -> Result<()> {
-    Removal::start(path).map_err(|errno| Error::io("remove", path, errno))
+    loop {
+        match Removal::start(path) {
+            // Another process removes the same tree: what it has left is for the next round, which
+            // ends well once nothing is there.
+            Err(Errno::NOENT) => {}
+            result => return result.map_err(|errno| Error::io("remove", path, errno)),
+        }
+    }
 }
 
 struct Removal {
@@ -199,5 +206,23 @@ mod tests {
         fs::create_dir_all(&deep).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());
+    }
+
+    #[test]
+    fn a_tree_that_several_remove_at_once_goes_without_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let tree = folder.path().join(round.to_string());
+            for name in ["a/b", "c", "d/e/f"] {
+                fs::create_dir_all(tree.join(name)).unwrap();
+                fs::write(tree.join(name).join("file"), b"x").unwrap();
+            }
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| remove_tree(&tree).unwrap());
+                }
+            });
+            assert!(!tree.exists());
+        }
     }
 }

@@ -154,7 +154,8 @@ fn many(lathe: &Lathe) {
         (0..8).map(|n| lathe.command(&["run", "attached", &spec(n)]).spawn().unwrap()).collect();
     for (n, command) in commands.into_iter().enumerate() {
         let output = output(command);
-        assert_eq!((output.code, output.stdout), (n.try_into().unwrap(), format!("{n}\n")));
+        let (code, stdout) = (n.try_into().unwrap(), format!("{n}\n"));
+        assert_eq!((output.code, &output.stdout), (code, &stdout), "{}", output.stderr);
     }
 }
 
