@@ -23,7 +23,7 @@ impl StageCx<'_, '_> {
             .visible_args()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let created_by = history::run(&args, &visible);
+        let created_by = lathe_dockerfile::created_by::run(&args, &visible);
         let mut env = self.state.config.config.env.clone();
         env.extend(visible.iter().map(|(name, value)| format!("{name}={value}")));
         let op = ExecOp {

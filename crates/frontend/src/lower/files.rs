@@ -3,14 +3,14 @@
 use lathe_dockerfile::{
     Instruction, Word,
     ast::{Add, Copy, Paths, Workdir},
-    expand_heredoc,
+    created_by, expand_heredoc,
 };
 use lathe_graph::{
     CopyAction, FileAction, FileOp, Input, InputIndex, MakeDirAction, MakeFileAction, Op, Selector,
     Unpack, VertexId,
 };
 
-use super::{StageCx, Stop, history, stop, stop_with_help};
+use super::{StageCx, Stop, stop, stop_with_help};
 
 /// What `COPY` and `ADD` have in common, expanded.
 struct Transfer {
@@ -85,7 +85,15 @@ impl StageCx<'_, '_> {
         let mut shown = sources.clone();
         shown.extend(paths.heredocs.iter().map(|heredoc| heredoc.mark.clone()));
         let (owner, mode) = (transfer.owner.as_deref(), transfer.mode.as_deref());
-        let created_by = history::copy(transfer.keyword, owner, mode, &shown, &typed);
+        let created_by = created_by::files(&created_by::Files {
+            keyword: transfer.keyword,
+            parents: false,
+            chown: owner,
+            chmod: mode,
+            sources: &shown,
+            heredocs: &[],
+            destination: &typed,
+        });
 
         let mut inputs = Vec::new();
         let base = self.push_base(&mut inputs);
