@@ -1,6 +1,7 @@
 //! What comments mean: descriptions, and checks to skip.
 
 use crate::diagnostic::Rule;
+use crate::suggest::suggest;
 
 /// The description of `name` in the comments directly above it: the rest of
 /// the first line that starts with the name.
@@ -9,57 +10,148 @@ pub(crate) fn description(comments: &[String], name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// What `# check=` says, at the top of the file or above an instruction.
+/// What `# check=` says, at the top of the file, above an instruction, or in
+/// the build argument `BUILDKIT_DOCKERFILE_CHECK`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
     /// `skip=all`
     pub skip_all: bool,
-    /// The rules of `skip=`, in lower case.
+    /// The rules of `skip=`, as typed.
     pub skip: Vec<String>,
     /// `error=true`: findings fail the build.
     pub error: bool,
-    /// `experimental=`, in lower case; `all` for all.
+    /// `experimental=all`
+    pub experimental_all: bool,
+    /// The rules of `experimental=`, as typed.
     pub experimental: Vec<String>,
 }
 
+/// What is wrong with the text of a `# check=`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// A part without `=`.
+    #[error("check option `{part}` has no value")]
+    NoValue {
+        /// As typed.
+        part: String,
+    },
+    /// A key that is none of `skip`, `error`, `experimental`.
+    #[error("unknown check option `{key}`")]
+    UnknownOption {
+        /// As typed.
+        key: String,
+        /// A key that was probably meant.
+        near: Option<&'static str>,
+    },
+    /// `error=` with something that is no boolean.
+    #[error("check option `error` takes `true` or `false`, not `{value}`")]
+    NotBoolean {
+        /// As typed.
+        value: String,
+    },
+}
+
+impl CheckError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::UnknownOption { near: Some(near), .. } => format!("did you mean `{near}`?"),
+            Self::NotBoolean { .. } => "write `error=true`".to_owned(),
+            _ => "write, for example, `skip=JSONArgsRecommended;error=true`".to_owned(),
+        }
+    }
+}
+
 impl CheckOptions {
-    /// Reads `skip=A,B;error=true;experimental=all`; unknown parts are left
-    /// out.
-    pub fn parse(text: &str) -> Self {
+    /// Reads `skip=A,B;error=true;experimental=all`, in any order.
+    ///
+    /// Follows `BuildKit`'s `linter.ParseLintOptions`; keys and rules may be
+    /// written in any case.
+    pub fn parse(text: &str) -> Result<Self, CheckError> {
         let mut options = Self::default();
-        for part in text.split(';') {
-            let Some((key, value)) = part.split_once('=') else { continue };
-            let value = value.trim().to_ascii_lowercase();
-            let list = || value.split(',').map(|rule| rule.trim().to_owned()).collect();
-            match key.trim().to_ascii_lowercase().as_str() {
-                "skip" if value == "all" => options.skip_all = true,
-                "skip" => options.skip = list(),
-                "error" => options.error = matches!(value.as_str(), "1" | "t" | "true"),
-                "experimental" => options.experimental = list(),
-                _ => {}
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            let Some((key, value)) = part.split_once('=') else {
+                return Err(CheckError::NoValue { part: part.to_owned() });
+            };
+            let (key, value) = (key.trim(), value.trim());
+            match key.to_ascii_lowercase().as_str() {
+                "skip" => (options.skip_all, options.skip) = rules(value),
+                "experimental" => {
+                    (options.experimental_all, options.experimental) = rules(value);
+                }
+                "error" => options.error = boolean(value)?,
+                _ => {
+                    let near = suggest(key, ["skip", "error", "experimental"]);
+                    return Err(CheckError::UnknownOption { key: key.to_owned(), near });
+                }
             }
         }
-        options
+        Ok(options)
     }
 
     /// Whether findings of `rule` are not wanted.
+    ///
+    /// Experimental rules are found only if asked for, and `skip` does not
+    /// concern them; syntax errors are always wanted.
     pub fn skips(&self, rule: Rule) -> bool {
-        self.skip_all || self.skip.iter().any(|name| name.eq_ignore_ascii_case(rule.name()))
+        if rule == Rule::SyntaxError {
+            false
+        } else if rule.experimental() {
+            !self.experimental_all && !names(&self.experimental, rule)
+        } else {
+            self.skip_all || names(&self.skip, rule)
+        }
+    }
+
+    /// The rules that no rule is called like, with one that was probably
+    /// meant.
+    pub fn unknown_rules(&self) -> Vec<(&str, Option<&'static str>)> {
+        let all = self.skip.iter().chain(&self.experimental).map(String::as_str);
+        all.filter(|&name| Rule::ALL.iter().all(|&rule| !is_name(name, rule)))
+            .map(|name| (name, suggest(name, Rule::ALL.iter().map(|rule| rule.name()))))
+            .collect()
     }
 }
 
-/// What a comment `check=…` says.
+/// `all`, or a list.
+fn rules(value: &str) -> (bool, Vec<String>) {
+    if value.eq_ignore_ascii_case("all") {
+        return (true, Vec::new());
+    }
+    let list = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    (false, list.map(str::to_owned).collect())
+}
+
+/// The words that Go's `strconv.ParseBool` takes.
+fn boolean(value: &str) -> Result<bool, CheckError> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(CheckError::NotBoolean { value: value.to_owned() }),
+    }
+}
+
+fn names(list: &[String], rule: Rule) -> bool {
+    list.iter().any(|name| is_name(name, rule))
+}
+
+/// Whether `name` is the rule's, with or without our prefix.
+fn is_name(name: &str, rule: Rule) -> bool {
+    let full = rule.name();
+    let short = full.strip_prefix("lathe/").unwrap_or(full);
+    name.eq_ignore_ascii_case(full) || name.eq_ignore_ascii_case(short)
+}
+
+/// What a comment `check=…` says; one that cannot be read says nothing.
 fn check_options(line: &str) -> Option<CheckOptions> {
     let (key, value) = line.split_once('=')?;
-    key.trim().eq_ignore_ascii_case("check").then(|| CheckOptions::parse(value))
+    if !key.trim().eq_ignore_ascii_case("check") {
+        return None;
+    }
+    CheckOptions::parse(value).ok()
 }
 
-/// Whether any comment is a `check=…`.
-pub(crate) fn has_check(comments: &[String]) -> bool {
-    comments.iter().any(|line| check_options(line).is_some())
-}
-
-/// Whether a comment `check=skip=…` above an instruction skips `rule`.
-pub(crate) fn skipped_above(comments: &[String], rule: Rule) -> bool {
-    comments.iter().filter_map(|line| check_options(line)).any(|options| options.skips(rule))
+/// The options of all comments `check=…`.
+pub(crate) fn check_comments(comments: &[String]) -> Vec<CheckOptions> {
+    comments.iter().filter_map(|line| check_options(line)).collect()
 }

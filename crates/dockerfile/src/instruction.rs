@@ -287,6 +287,11 @@ pub(crate) fn unknown(line: &LogicalLine, head: &Head) -> Diagnostic {
     }
 }
 
+/// Reports an instruction that cannot wait for another build.
+pub(crate) fn no_trigger(keyword: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("`{keyword}` cannot be a trigger of `ONBUILD`"))
+}
+
 /// `ONBUILD`: an instruction that is kept for builds on top.
 fn onbuild(statement: &mut Statement<'_>) -> Option<Onbuild> {
     statement.check_flags(&[]);
@@ -304,8 +309,7 @@ fn onbuild(statement: &mut Statement<'_>) -> Option<Onbuild> {
         }
         Some(keyword @ ("ONBUILD" | "FROM" | "MAINTAINER")) => {
             let span = statement.line.span(inner.range.start, inner.range.end);
-            let message = format!("`{keyword}` cannot be a trigger of `ONBUILD`");
-            statement.report(Diagnostic::error(span, message));
+            statement.report(no_trigger(keyword, span));
             return None;
         }
         Some(_) => {}

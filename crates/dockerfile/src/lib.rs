@@ -31,16 +31,16 @@ mod suggest;
 mod word;
 
 pub use ast::{CommandLine, Dockerfile, Heredoc, Instruction, InstructionKind, Name, Stage, Word};
-pub use comments::CheckOptions;
+pub use comments::{CheckError, CheckOptions};
 pub use diagnostic::{Diagnostic, Label, Rule, Severity};
 pub use directive::Directives;
 pub use dump::dump;
-pub use lint::lint;
+pub use lint::{lint, settle};
 pub use mount::{
     Access, BindMount, CacheMount, Mount, MountError, MountKey, MountOption, MountSpec,
     SecretMount, Sharing, SshMount, TmpfsMount,
 };
-pub use parse::{Parse, parse};
+pub use parse::{Parse, parse, parse_trigger};
 pub use render::{LineColumn, excerpt, line_column, render};
 pub use span::Span;
 pub use suggest::suggest;

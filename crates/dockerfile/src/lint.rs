@@ -6,15 +6,16 @@
 mod casing;
 mod config;
 mod from;
+mod settle;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage};
-use crate::comments::{self, CheckOptions};
-use crate::diagnostic::{Diagnostic, Rule, Severity};
-use crate::span::Span;
+use crate::diagnostic::{Diagnostic, Rule};
+
+pub use settle::settle;
 
 /// What a rule sees and where its findings go.
 struct Lint<'a> {
@@ -49,27 +50,14 @@ const RULES: [(Rule, Check); 16] = [
 
 /// Checks a parsed file; `text` is what it was parsed from.
 ///
-/// `# check=skip=…` at the top and above instructions is obeyed, and
-/// `error=true` makes errors of the findings.
+/// These are all findings, also those that nobody wants: `settle` applies
+/// `# check=`.
 pub fn lint(file: &Dockerfile, text: &str) -> Vec<Diagnostic> {
-    let options = file.directives.check.as_ref().map(|word| CheckOptions::parse(&word.raw));
-    let options = options.unwrap_or_default();
     let mut lint = Lint { file, text, parents: parents(file), findings: Vec::new() };
-    for (rule, check) in RULES {
-        if !options.skips(rule) {
-            check(&mut lint);
-        }
+    for (_, check) in RULES {
+        check(&mut lint);
     }
-    let mut findings = lint.findings;
-    let skips = skips(file);
-    findings.retain(|finding| !skipped(&skips, finding));
-    findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
-    if options.error {
-        for finding in &mut findings {
-            finding.severity = Severity::Error;
-        }
-    }
-    findings
+    lint.findings
 }
 
 /// Of each stage the earlier stage that it starts from.
@@ -81,23 +69,6 @@ fn parents(file: &Dockerfile) -> Vec<Option<usize>> {
         known.extend(stage.key().map(|key| (key, index)));
     }
     parents
-}
-
-/// The instructions with a comment `check=…` above, with their comments.
-fn skips(file: &Dockerfile) -> Vec<(Span, &[String])> {
-    let args = file.global_args.iter().map(|arg| (arg.span, arg.comments.as_slice()));
-    let stages = file.stages.iter().flat_map(|stage| {
-        let instructions = stage.instructions.iter().map(|it| (it.span, it.comments.as_slice()));
-        std::iter::once((stage.span, stage.comments.as_slice())).chain(instructions)
-    });
-    args.chain(stages).filter(|(_, comments)| comments::has_check(comments)).collect()
-}
-
-/// Whether a comment above the instruction of a finding skips it.
-fn skipped(skips: &[(Span, &[String])], finding: &Diagnostic) -> bool {
-    let at = finding.span.start;
-    let mut around = skips.iter().filter(|(span, _)| span.start <= at && at < span.end);
-    around.any(|(_, comments)| comments::skipped_above(comments, finding.rule))
 }
 
 impl<'a> Lint<'a> {

@@ -1,8 +1,8 @@
 //! The driver: the file from top to bottom.
 
-use crate::ast::{Dockerfile, InstructionKind, Item, ItemKind, Stage};
-use crate::comments;
-use crate::diagnostic::Diagnostic;
+use crate::ast::{Dockerfile, Instruction, InstructionKind, Item, ItemKind, Stage};
+use crate::comments::{self, CheckOptions};
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::directive::Directives;
 use crate::heredoc;
 use crate::instruction::{self, Statement};
@@ -37,6 +37,56 @@ pub fn parse(text: &str) -> Parse {
     parser.file();
     parser.check_stages();
     parser.finish()
+}
+
+/// Parses one instruction: the text of an `ONBUILD` trigger in the
+/// configuration of an image, which may hold heredocs.
+///
+/// `FROM`, `MAINTAINER` and `ONBUILD` are refused, as is more than one
+/// instruction. The spans are those of `text`.
+pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagnostic>> {
+    let mut parser = Parser::new(text);
+    parser.file.escape = escape;
+    let mut found = None;
+    while let Some(line) = parser.lines.next() {
+        if line.text.trim().is_empty() || is_comment(line.text) {
+            continue;
+        }
+        if parser.any {
+            let span = Span::between(line.start, line.start + line.text.len());
+            let message = "a trigger is one instruction, and this is another";
+            parser.diagnostics.push(Diagnostic::error(span, message));
+            break;
+        }
+        found = parser.statement(line);
+    }
+    if !parser.any {
+        let message = "the trigger has no instruction";
+        parser.diagnostics.push(Diagnostic::error(Span::empty_at(0), message));
+    }
+    let keyword = match &found {
+        Some(Found::Stage(stage)) => Some(("FROM", stage.keyword)),
+        Some(Found::Instruction(it))
+            if matches!(it.kind, InstructionKind::Maintainer(_) | InstructionKind::Onbuild(_)) =>
+        {
+            Some((it.kind.keyword(), it.keyword))
+        }
+        _ => None,
+    };
+    if let Some((keyword, span)) = keyword {
+        parser.diagnostics.push(instruction::no_trigger(keyword, span));
+    }
+    parser.diagnostics.retain(Diagnostic::is_error);
+    match found {
+        Some(Found::Instruction(instruction)) if parser.diagnostics.is_empty() => Ok(instruction),
+        _ => Err(parser.diagnostics),
+    }
+}
+
+/// What a logical line is.
+enum Found {
+    Stage(Stage),
+    Instruction(Instruction),
 }
 
 struct Parser<'a> {
@@ -111,6 +161,27 @@ impl<'a> Parser<'a> {
         }
         self.lines.seek(start);
         self.file.escape = self.file.directives.escape_char();
+        self.check_options();
+    }
+
+    /// Reports a `# check=` that cannot be read, and rules that there are
+    /// not.
+    fn check_options(&mut self) {
+        let Some(word) = &self.file.directives.check else { return };
+        match CheckOptions::parse(&word.raw) {
+            Err(error) => self
+                .diagnostics
+                .push(Diagnostic::error(word.span, error.to_string()).help(error.help())),
+            Ok(options) => {
+                for (name, near) in options.unknown_rules() {
+                    let at = word.raw.find(name).unwrap_or_default();
+                    let span = word.locate(at).join(word.locate(at + name.len() - 1));
+                    let message = format!("there is no rule `{name}`");
+                    let warning = Diagnostic::warning(Rule::UnknownRule, span, message);
+                    self.diagnostics.push(warning.did_you_mean(near));
+                }
+            }
+        }
     }
 
     fn comment(&mut self, line: &str) {
@@ -122,11 +193,26 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn logical_line(&mut self, first: PhysicalLine<'_>) {
+    fn logical_line(&mut self, first: PhysicalLine<'a>) {
+        let Some(found) = self.statement(first) else { return };
+        let instruction = match found {
+            Found::Stage(stage) => return self.file.stages.push(stage),
+            Found::Instruction(instruction) => instruction,
+        };
+        match (self.file.stages.last_mut(), instruction.kind) {
+            (Some(stage), kind) => stage.instructions.push(Instruction { kind, ..instruction }),
+            (None, InstructionKind::Arg(arg)) => self.file.global_args.push(arg),
+            (None, kind) => self.early(kind.keyword(), instruction.keyword),
+        }
+    }
+
+    /// Reads the instruction that starts with `first`; `None` if there is
+    /// none that could be understood.
+    fn statement(&mut self, first: PhysicalLine<'a>) -> Option<Found> {
         let mut line = LogicalLine::read(first, &mut self.lines, self.file.escape);
         if line.text.trim().is_empty() {
             self.item(ItemKind::Blank, first.start);
-            return;
+            return None;
         }
         self.any = true;
         let head = instruction::head(&line, 0);
@@ -138,14 +224,13 @@ impl<'a> Parser<'a> {
         let comments = std::mem::take(&mut self.comments);
         if head.keyword.is_none() {
             self.diagnostics.push(instruction::unknown(&line, &head));
-            return;
+            return None;
         }
         if heredocs.len() < wanted {
             // That is reported; more about this instruction would be noise.
-            return;
+            return None;
         }
-        let keyword = head.keyword;
-        let head_span = line.span(head.range.start, head.range.end);
+        let is_from = head.keyword == Some("FROM");
         let statement = Statement {
             line: &line,
             head,
@@ -154,18 +239,10 @@ impl<'a> Parser<'a> {
             comments: &comments,
             diagnostics: &mut self.diagnostics,
         };
-        if keyword == Some("FROM") {
-            let stage = stage(statement);
-            self.file.stages.extend(stage);
-            return;
-        }
-        let Some(instruction) = instruction::instruction(statement) else { return };
-        match (self.file.stages.last_mut(), instruction.kind) {
-            (Some(stage), kind) => {
-                stage.instructions.push(crate::ast::Instruction { kind, ..instruction });
-            }
-            (None, InstructionKind::Arg(arg)) => self.file.global_args.push(arg),
-            (None, kind) => self.early(kind.keyword(), head_span),
+        if is_from {
+            stage(statement).map(Found::Stage)
+        } else {
+            instruction::instruction(statement).map(Found::Instruction)
         }
     }
 

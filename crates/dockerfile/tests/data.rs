@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lathe_dockerfile::{Diagnostic, dump, lint, parse, render};
+use lathe_dockerfile::{Diagnostic, dump, lint, parse, render, settle};
 
 /// Whether the files of a folder may have errors.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,16 @@ fn rendered(diagnostics: &[Diagnostic], text: &str) -> String {
 
 fn snapshot(text: &str, expect: Expect) -> String {
     let parsed = parse(text);
-    let mut out = rendered(&parsed.diagnostics, text);
+    let has_errors = parsed.has_errors();
+    let mut findings = parsed.diagnostics;
+    if !has_errors {
+        findings.extend(lint(&parsed.file, text));
+    }
+    let mut out = rendered(&settle(&parsed.file, findings, None), text);
     match expect {
-        Expect::Errors => assert!(parsed.has_errors(), "no error in:\n{text}"),
+        Expect::Errors => assert!(has_errors, "no error in:\n{text}"),
         Expect::NoErrors => {
-            assert!(!parsed.has_errors(), "{out}");
-            out.push_str(&rendered(&lint(&parsed.file, text), text));
+            assert!(!has_errors, "{out}");
             out.push_str(&dump(&parsed.file));
         }
     }

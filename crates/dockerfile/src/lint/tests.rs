@@ -1,15 +1,27 @@
 //! One table: a file, and the rules that find something, with the text that
 //! they point at.
 
-use super::lint;
-use crate::diagnostic::Severity;
-use crate::parse;
+use super::{lint, settle};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::{CheckOptions, parse};
+
+/// All findings, with `# check=` applied.
+fn settled(text: &str, given: Option<&str>) -> Vec<Diagnostic> {
+    let parsed = parse(text);
+    let mut findings = parsed.diagnostics;
+    findings.extend(lint(&parsed.file, text));
+    let given = given.map(|given| CheckOptions::parse(given).expect(given));
+    settle(&parsed.file, findings, given.as_ref())
+}
 
 #[track_caller]
 fn check(text: &str, expected: &[(&str, &str)]) {
-    let parsed = parse(text);
-    assert_eq!(parsed.diagnostics, [], "{text}");
-    let findings = lint(&parsed.file, text);
+    check_given(text, None, expected);
+}
+
+#[track_caller]
+fn check_given(text: &str, given: Option<&str>, expected: &[(&str, &str)]) {
+    let findings = settled(text, given);
     let found: Vec<_> = findings.iter().map(|f| (f.rule.name(), f.span.slice(text))).collect();
     assert_eq!(found, expected, "{text}");
 }
@@ -86,7 +98,11 @@ fn ports_are_plain() {
 #[test]
 fn rules_can_be_skipped() {
     check("# check=skip=all\nFROM a AS B\n", &[]);
-    check("# check=skip=StageNameCasing,x\nFROM a as B\n", &[("FromAsCasing", "as")]);
+    check("# check=skip=StageNameCasing,FromAsCasing\nFROM a as B\n", &[]);
+    check("# check=skip=StageNameCasin\nFROM a\n", &[("lathe/UnknownRule", "StageNameCasin")]);
+    check("# check=skip=MalformedJSONForm\nFROM a\nRUN ['a']\n", &[]);
+    check("# check=skip=lathe/MalformedJSONForm\nFROM a\nRUN ['a']\n", &[]);
+    check_given("# check=skip=all\nFROM a as b\n", Some("error=true"), &[("FromAsCasing", "as")]);
     check(
         "# one\n\n# check=skip=StageNameCasing\nFROM a AS B\nFROM a AS C\n",
         &[("StageNameCasing", "C")],
@@ -96,6 +112,6 @@ fn rules_can_be_skipped() {
 #[test]
 fn findings_can_be_made_errors() {
     let text = "# check=error=true\nFROM a AS B\n";
-    let findings = lint(&parse(text).file, text);
+    let findings = settled(text, None);
     assert_eq!(findings[0].severity, Severity::Error);
 }
