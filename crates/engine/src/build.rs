@@ -6,7 +6,7 @@ use crate::{
     BuildOutcome, BuildRequest, Engine, Result,
     assemble::{assemble, export, top},
     dockerfile::Source,
-    resolve::resolve,
+    resolve::{Resolved, resolve},
     solve::{report, solve},
 };
 
@@ -18,9 +18,16 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let _in_use = engine.store.share()?;
     let source = Source::read(&request.inputs)?;
     let (file, mut findings) = source.parse()?;
-    let planned = plan(&file, &request.frontend).map_err(|errors| source.errors(&errors))?;
-    let resolution = resolve(engine, request, &source, &planned.stages)?;
-    let Lowered { graph, target, warnings } =
+    let mut resolution = Resolved::default();
+    let planned = loop {
+        let planned = plan(&file, &request.frontend, &resolution.images)
+            .map_err(|errors| source.errors(&errors))?;
+        // Triggers of a base image may want further images.
+        if !resolve(engine, request, &source, &planned.stages, &mut resolution)? {
+            break planned;
+        }
+    };
+    let Lowered { graph, target, epoch: _, warnings } =
         lower(&file, &planned.stages, &resolution.images, &request.frontend)
             .map_err(|errors| source.errors(&errors))?;
     let solution = solve(engine, request, &source, &graph, &target, &resolution)?;

@@ -11,20 +11,26 @@ use lathe_worker::PinnedSource;
 use crate::{BuildRequest, Engine, Error, Result, dockerfile::Source};
 
 /// The images, for lowering and for the worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Resolved {
     pub(crate) images: Resolution,
     pub(crate) sources: BTreeMap<Digest, PinnedSource>,
 }
 
-/// Finds the manifest and config of each image that the stages want.
+/// Finds the manifest and config of each image that the stages want and that is not in
+/// `resolved`; tells whether there was any.
 pub(crate) fn resolve(
     engine: &Engine,
     request: &BuildRequest,
     source: &Source,
     stages: &StageGraph,
-) -> Result<Resolved> {
-    let wanted = stages.wanted();
+    resolved: &mut Resolved,
+) -> Result<bool> {
+    let mut wanted = stages.wanted();
+    wanted.retain(|image, _| !resolved.images.images.contains_key(image));
+    if wanted.is_empty() {
+        return Ok(false);
+    }
     let pin =
         |image: &WantedImage| engine.images.pin(&image.reference, &image.platform, request.pull);
     let pinned: Vec<_> = match wanted.len() {
@@ -41,7 +47,6 @@ pub(crate) fn resolve(
                 .collect()
         }),
     };
-    let mut resolved = Resolved { images: Resolution::default(), sources: BTreeMap::new() };
     let mut findings = Vec::new();
     for ((image, span), pinned) in wanted.into_iter().zip(pinned) {
         match pinned {
@@ -53,7 +58,7 @@ pub(crate) fn resolve(
     if engine.images.cancel.is_cancelled() {
         return Err(Error::Interrupted);
     }
-    if findings.is_empty() { Ok(resolved) } else { Err(source.errors(&findings)) }
+    if findings.is_empty() { Ok(true) } else { Err(source.errors(&findings)) }
 }
 
 impl Resolved {

@@ -13,8 +13,9 @@ use lathe_executor::Network;
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_source::Remotes;
 use lathe_tree::Timestamp;
-use lathe_worker::{BuildNetwork, Output, RunPolicy, StoreCache, Worker};
+use lathe_worker::{BuildNetwork, ContextFiles, Output, RunPolicy, StoreCache, Worker};
 
 use crate::{
     BuildRequest, DockerfileInput, Engine, Error, NetworkMode, Result, StepReport,
@@ -45,14 +46,21 @@ pub(crate) fn solve(
     let _linked = user.on_cancel(move || stop_too.cancel());
 
     let run = run_policy(engine, request)?;
-    let folders = folders(request, graph)?;
+    let contexts = contexts(request, graph)?;
+    let secrets = run.secrets.clone();
+    let remotes = Remotes {
+        images: engine.images.clone(),
+        snapshots: engine.snapshots.clone(),
+        secrets: Arc::new(move |id| secrets.get(id)?.value().ok()),
+    };
     let worker = Worker {
         graph,
         store: &engine.store,
         snapshots: &engine.snapshots,
         images: &engine.images,
         pinned: &resolved.sources,
-        folders: &folders,
+        contexts: &contexts,
+        remotes: &remotes,
         run: &run,
         epoch: request.epoch.map(Timestamp::from_seconds),
         cancel: &stop,
@@ -95,11 +103,8 @@ fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {
     Dag { nodes: graph.vertices().map(node).collect(), roots }
 }
 
-fn folders(
-    request: &BuildRequest,
-    graph: &BuildGraph,
-) -> Result<BTreeMap<String, (PathBuf, Option<PathBuf>)>> {
-    let mut folders = BTreeMap::new();
+fn contexts(request: &BuildRequest, graph: &BuildGraph) -> Result<BTreeMap<String, ContextFiles>> {
+    let mut contexts = BTreeMap::new();
     let uses_context = graph
         .vertices()
         .any(|(_, vertex)| matches!(&vertex.op, Op::Source(SourceOp::Local { .. })));
@@ -108,11 +113,12 @@ fn folders(
             DockerfileInput::Path(path) => Some(path.clone()),
             DockerfileInput::Text(_) => None,
         };
-        folders.insert("context".to_owned(), (context.clone(), dockerfile));
+        let files = ContextFiles::Folder { path: context.clone(), dockerfile };
+        contexts.insert("context".to_owned(), files);
     } else if uses_context {
         return Err(Error::NoContext(PathBuf::from("-")));
     }
-    Ok(folders)
+    Ok(contexts)
 }
 
 fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
@@ -130,6 +136,10 @@ fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
         certificates: request.run.certificates.as_ref().map(read).transpose()?,
         hosts: request.run.hosts.clone(),
         resolv_conf,
+        secrets: BTreeMap::new(),
+        ssh: BTreeMap::new(),
+        rlimits: Vec::new(),
+        shm_size: None,
     })
 }
 

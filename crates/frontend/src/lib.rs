@@ -24,10 +24,10 @@ mod target;
 mod tests;
 
 pub use lower::lower;
-pub use options::FrontendOptions;
+pub use options::{Entitlement, FrontendOptions, NamedContext, PlanScope};
 pub use plan::{Planned, plan};
 pub use stage::{Base, StageGraph, StageId, StagePlan, WantedImage};
-pub use target::{HistoryItem, ImageTarget, Lowered, PinnedImage, Resolution};
+pub use target::{Epoch, HistoryItem, ImageTarget, Lowered, PinnedImage, Resolution};
 
 /// Findings that stop the build; never empty.
 pub type Errors = Vec<lathe_dockerfile::Diagnostic>;

@@ -23,8 +23,8 @@ use lathe_graph::{GraphBuilder, Input, Op, SourceOp, VertexId, VertexMeta};
 
 use self::state::StageState;
 use crate::{
-    Base, Errors, FrontendOptions, HistoryItem, ImageTarget, Lowered, Resolution, StageGraph,
-    StageId, StagePlan, WantedImage, options::PROXY_ARGS,
+    Base, Epoch, Errors, FrontendOptions, HistoryItem, ImageTarget, Lowered, Resolution,
+    StageGraph, StageId, StagePlan, WantedImage, options::PROXY_ARGS,
 };
 
 /// Makes the build graph of the planned stages.
@@ -56,7 +56,7 @@ pub fn lower(
     let state = cx.done.remove(&stages.target).expect("the target is one of the stages");
     let target = image_target(state, options);
     let warnings = unconsumed(file, options);
-    Ok(Lowered { graph: cx.graph.finish(), target, warnings })
+    Ok(Lowered { graph: cx.graph.finish(), target, epoch: Epoch::Unset, warnings })
 }
 
 /// Warns of build arguments that no `ARG` takes: mostly a name that is misspelt.
@@ -141,6 +141,11 @@ impl Cx<'_> {
         let mut state = match &plan.base {
             Base::Scratch => StageState::scratch(&plan.platform),
             Base::Stage(id) => self.done[id].clone(),
+            Base::Context(name) => {
+                let mut state = StageState::scratch(&plan.platform);
+                state.vertex = Some(self.context(name));
+                state
+            }
             Base::Image(image) => {
                 let vertex = self.image(image, plan.base_span, steps);
                 StageState::of_image(vertex, &self.resolution.images[image], &plan.platform)
@@ -177,10 +182,17 @@ impl Cx<'_> {
     }
 
     fn local_context(&mut self) -> VertexId {
-        let op = Op::Source(SourceOp::Local { name: "context".to_owned() });
-        let meta =
-            VertexMeta { name: "[internal] load build context".into(), ..VertexMeta::default() };
-        self.graph.add(op, Vec::new(), meta)
+        self.context("context")
+    }
+
+    /// Returns the vertex of the build context or of a named one.
+    fn context(&mut self, name: &str) -> VertexId {
+        let op = Op::Source(SourceOp::Local { name: name.to_owned() });
+        let shown = match name {
+            "context" => "[internal] load build context".into(),
+            name => format!("[context {name}] load from client").into(),
+        };
+        self.graph.add(op, Vec::new(), VertexMeta { name: shown, ..VertexMeta::default() })
     }
 }
 
@@ -284,6 +296,10 @@ impl StageCx<'_, '_> {
         match &self.plan.froms[&word.raw] {
             Base::Scratch => None,
             Base::Stage(id) => self.cx.done[id].vertex,
+            Base::Context(name) => {
+                let name = name.clone();
+                Some(self.cx.context(&name))
+            }
             Base::Image(image) => {
                 // Shown as a step of its own, outside of the stage's numbers.
                 let mut steps =

@@ -1,8 +1,42 @@
 //! What the user asks of the Dockerfile itself: all that lowering reads, and nothing else.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use lathe_oci::Platform;
+use lathe_oci::{Platform, Reference};
+use lathe_pattern::Ignore;
+
+/// What stands behind a name of `--build-context`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedContext {
+    /// An image; one of an OCI layout is in the store by now, and named by digest.
+    Image(Reference),
+    /// Files: a folder, a repository, an archive, a download. The worker knows them by the name.
+    Files,
+}
+
+/// Something that a Dockerfile may do only with the user's leave (`--allow`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Entitlement {
+    /// `network.host`
+    NetworkHost,
+    /// `security.insecure`
+    SecurityInsecure,
+    /// `device`
+    Device,
+}
+
+/// Which stages are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlanScope {
+    /// Those that the target needs.
+    #[default]
+    Target,
+    /// All, as checks do.
+    All,
+}
 
 /// The part of a build request that changes what a Dockerfile means.
 #[derive(Clone, Debug)]
@@ -19,6 +53,35 @@ pub struct FrontendOptions {
     pub labels: Vec<(String, String)>,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// `--no-cache-filter`: stages whose steps are run again.
+    pub no_cache_filter: Vec<String>,
+    /// `--build-context`, by name in lower case; images without `:latest`.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// `--allow`.
+    pub allow: BTreeSet<Entitlement>,
+    /// The ignore file of the build context, if there is one.
+    pub ignore: Option<Arc<Ignore>>,
+    /// Which stages are looked at.
+    pub scope: PlanScope,
+}
+
+impl FrontendOptions {
+    /// Returns the options of a plain build for a platform, as a place to start from.
+    pub fn new(platform: Platform) -> Self {
+        Self {
+            target: None,
+            build_platform: platform.clone(),
+            platform,
+            build_args: BTreeMap::new(),
+            labels: Vec::new(),
+            no_cache: false,
+            no_cache_filter: Vec::new(),
+            contexts: BTreeMap::new(),
+            allow: BTreeSet::new(),
+            ignore: None,
+            scope: PlanScope::Target,
+        }
+    }
 }
 
 /// Arguments that need no `ARG`: given to `RUN`, in neither key nor history.

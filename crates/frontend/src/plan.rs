@@ -12,7 +12,9 @@ use lathe_dockerfile::{
 };
 use lathe_oci::{Platform, Reference};
 
-use crate::{Base, Errors, FrontendOptions, StageGraph, StageId, StagePlan, WantedImage};
+use crate::{
+    Base, Errors, FrontendOptions, Resolution, StageGraph, StageId, StagePlan, WantedImage,
+};
 
 /// A plan, with what the user should know.
 #[derive(Clone, Debug)]
@@ -24,7 +26,15 @@ pub struct Planned {
 }
 
 /// Finds the stages that the target needs and resolves their names.
-pub fn plan(file: &Dockerfile, options: &FrontendOptions) -> Result<Planned, Errors> {
+///
+/// What is known of images so far is in `known`: triggers of a base image may name further ones,
+/// so that a caller plans again until nothing new is wanted ([`crate::StageGraph::wanted`]).
+pub fn plan(
+    file: &Dockerfile,
+    options: &FrontendOptions,
+    known: &Resolution,
+) -> Result<Planned, Errors> {
+    let _ = known;
     let mut cx = Cx { file, options, args: options.platform_args(), errors: Vec::new() };
     cx.expand_global_args();
     let Some(target) = cx.target() else { return Err(cx.errors) };
@@ -38,7 +48,7 @@ pub fn plan(file: &Dockerfile, options: &FrontendOptions) -> Result<Planned, Err
         let bases = std::iter::once(&plan.base).chain(plan.froms.values());
         todo.extend(bases.filter_map(|base| match base {
             Base::Stage(id) => Some(*id),
-            Base::Scratch | Base::Image(_) => None,
+            Base::Scratch | Base::Image(_) | Base::Context(_) => None,
         }));
         plans.insert(id, plan);
     }
@@ -239,24 +249,21 @@ mod tests {
     fn options(target: Option<&str>) -> FrontendOptions {
         FrontendOptions {
             target: target.map(str::to_owned),
-            platform: Platform::linux("amd64"),
-            build_platform: Platform::linux("amd64"),
             build_args: BTreeMap::from([("TAG".to_owned(), "9".to_owned())]),
-            labels: Vec::new(),
-            no_cache: false,
+            ..FrontendOptions::new(Platform::linux("amd64"))
         }
     }
 
     fn check(text: &str, target: Option<&str>, expected: &str) {
         let parse = lathe_dockerfile::parse(text);
         assert!(!parse.has_errors(), "{:?}", parse.diagnostics);
-        let planned = plan(&parse.file, &options(target)).unwrap();
+        let planned = plan(&parse.file, &options(target), &Resolution::default()).unwrap();
         assert_eq!(planned.stages.dump(), expected);
     }
 
     fn check_error(text: &str, target: Option<&str>, expected: &str) {
         let parse = lathe_dockerfile::parse(text);
-        let errors = plan(&parse.file, &options(target)).unwrap_err();
+        let errors = plan(&parse.file, &options(target), &Resolution::default()).unwrap_err();
         let message = format!("{}; {}", errors[0].message, errors[0].help.as_deref().unwrap_or(""));
         assert_eq!(message, expected);
     }

@@ -34,6 +34,8 @@ pub enum Base {
     Stage(StageId),
     /// An image.
     Image(Box<WantedImage>),
+    /// The files of a named context.
+    Context(String),
 }
 
 /// A stage that is needed.
@@ -87,6 +89,7 @@ impl StageGraph {
                 Base::Scratch => "scratch".to_owned(),
                 Base::Stage(id) => format!("stage {}", id.0),
                 Base::Image(image) => format!("image {} {}", image.reference, image.platform),
+                Base::Context(name) => format!("context {name}"),
             };
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{} {} from {}", stage.id.0, stage.name, base(&stage.base));

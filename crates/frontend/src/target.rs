@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lathe_dockerfile::Diagnostic;
-use lathe_graph::{BuildGraph, VertexId};
+use lathe_graph::{BuildGraph, SourceOp, VertexId};
 use lathe_oci::{Descriptor, Digest, ImageConfig, Platform};
 
 use crate::WantedImage;
@@ -50,6 +50,21 @@ pub struct ImageTarget {
     pub history: Vec<HistoryItem>,
 }
 
+/// What `SOURCE_DATE_EPOCH` means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Epoch {
+    /// Nothing: things have the time when they are made.
+    #[default]
+    Unset,
+    /// Seconds since 1970.
+    Seconds(i64),
+    /// The time of the build context (`context`) or of a named one: that of its commit or
+    /// download.
+    Context(String),
+    /// The time of the one download of a stage.
+    Source(SourceOp),
+}
+
 /// A Dockerfile, lowered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lowered {
@@ -57,6 +72,8 @@ pub struct Lowered {
     pub graph: BuildGraph,
     /// What to make of it.
     pub target: ImageTarget,
+    /// What `SOURCE_DATE_EPOCH` means.
+    pub epoch: Epoch,
     /// What the user should know, but does not stop the build.
     pub warnings: Vec<Diagnostic>,
 }

@@ -9,15 +9,12 @@ use crate::{FrontendOptions, ImageTarget, PinnedImage, Resolution, lower, plan};
 
 fn options() -> FrontendOptions {
     FrontendOptions {
-        target: None,
-        platform: Platform::linux("amd64"),
-        build_platform: Platform::linux("amd64"),
         build_args: BTreeMap::from([
             ("GIVEN".to_owned(), "from the command line".to_owned()),
             ("HTTP_PROXY".to_owned(), "http://proxy".to_owned()),
         ]),
         labels: vec![("given".to_owned(), "label".to_owned())],
-        no_cache: false,
+        ..FrontendOptions::new(Platform::linux("amd64"))
     }
 }
 
@@ -65,7 +62,7 @@ fn lowered(text: &str) -> String {
     if parse.has_errors() {
         return render(&parse.diagnostics);
     }
-    let planned = match plan(&parse.file, &options()) {
+    let planned = match plan(&parse.file, &options(), &Resolution::default()) {
         Ok(planned) => planned,
         Err(errors) => return render(&errors),
     };

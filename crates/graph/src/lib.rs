@@ -20,6 +20,13 @@ mod op;
 pub use build::{BuildGraph, DefinitionDigest, GraphBuilder, Input, Vertex, VertexId, VertexMeta};
 pub use dump::dump;
 pub use op::{
-    Cache, CopyAction, ExecMount, ExecMountKind, ExecOp, FileAction, FileOp, InputIndex,
-    MakeDirAction, MakeFileAction, Network, Op, Part, Security, Selector, SourceOp, Unpack,
+    InputIndex, Op, Part,
+    exec::{
+        Cache, CacheSharing, Device, ExecMount, ExecMountKind, ExecOp, Lent, Need, Network,
+        SecretEnv, Security,
+    },
+    file::{
+        CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, MergeOp, Selector, Unpack,
+    },
+    source::{GitReference, GitSource, GitTime, HttpSource, SourceOp},
 };

@@ -72,6 +72,9 @@ pub enum Error {
         /// Its type.
         media_type: String,
     },
+    /// It cannot be brought yet.
+    #[error("cannot bring `{0}` yet")]
+    Unsupported(String),
     /// The user wanted it to stop.
     #[error("interrupted")]
     Cancelled,

@@ -16,8 +16,10 @@ mod fetch;
 mod image;
 mod local;
 mod progress;
+mod remote;
 
 pub use error::{Error, Result};
 pub use fetch::fetch;
 pub use image::{Images, ParsedImage, PullPolicy, parse_image};
 pub use local::Context;
+pub use remote::{Credentials, Fetched, Remotes};

@@ -80,7 +80,7 @@ fn selectors(op: &Op, input: usize) -> Vec<Selector> {
         exclude: Vec::new(),
     };
     match op {
-        Op::Source(_) => Vec::new(),
+        Op::Source(_) | Op::Merge(_) => Vec::new(),
         Op::File(file) => file
             .actions
             .iter()

@@ -68,6 +68,7 @@ impl Worker<'_> {
                     sandbox.files.push((target, content.clone().into_bytes()));
                     continue;
                 }
+                ExecMountKind::Secret(_) | ExecMountKind::Ssh(_) => continue,
                 ExecMountKind::Bind { input, source, writable } => {
                     let (path, keep) = self.bind(&inputs[input.0 as usize], source, *writable)?;
                     lent.push(keep);

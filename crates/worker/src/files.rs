@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lathe_graph::{CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, Unpack};
+use lathe_graph::{CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, MergeOp, Unpack};
 use lathe_layer::{ExtractOptions, Probe, extract, probe};
 use lathe_pattern::Ignore;
 use lathe_rootfs::{
@@ -35,6 +35,11 @@ impl Worker<'_> {
             }
         }
         Ok(Output::Snapshot(active.commit()?))
+    }
+
+    pub(crate) fn merge(&self, op: &MergeOp, inputs: &[Output]) -> Result<Output> {
+        let _ = (op, inputs);
+        Err(Error::Cancelled)
     }
 
     fn make_dir(&self, dir: &MakeDirAction, root: &Root) -> Result<()> {

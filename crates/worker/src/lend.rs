@@ -3,7 +3,9 @@
 //! None of it is part of a cache key, and none of it stays in the snapshot: files come from a
 //! private file system in memory, variables exist for the process only.
 
-use lathe_executor::Network;
+use std::{collections::BTreeMap, path::PathBuf};
+
+use lathe_executor::{Network, Rlimit};
 
 /// Folder of lent files in the sandbox.
 const FOLDER: &str = "/run/lathe";
@@ -17,6 +19,47 @@ pub struct BuildNetwork {
     pub resolv_conf: Vec<u8>,
 }
 
+/// Where the value of a secret is (`--secret`). Read when a step needs it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In a file.
+    File(PathBuf),
+    /// In a variable of the builder.
+    Value(String),
+}
+
+impl SecretSource {
+    /// Reads the value, as text for a header or a variable: without the line end at its end.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn value(&self) -> std::io::Result<String> {
+        let value = match self {
+            Self::File(path) => String::from_utf8_lossy(&std::fs::read(path)?).into_owned(),
+            Self::Value(value) => value.clone(),
+        };
+        Ok(value.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Value(_) => f.write_str("Value(…)"),
+        }
+    }
+}
+
+/// What answers for a key (`--ssh`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshSource {
+    /// The socket of a running agent.
+    Agent(PathBuf),
+    /// Files of keys, for an agent of the build's own.
+    Keys(Vec<PathBuf>),
+}
+
 /// How the processes of a build are run.
 pub struct RunPolicy {
     /// Makes the network of processes that do not ask for another one; called when the first
@@ -28,6 +71,14 @@ pub struct RunPolicy {
     pub hosts: Vec<(String, String)>,
     /// The host's `/etc/resolv.conf`.
     pub resolv_conf: Vec<u8>,
+    /// `--secret`, by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// `--ssh`, by id.
+    pub ssh: BTreeMap<String, SshSource>,
+    /// `--ulimit`.
+    pub rlimits: Vec<Rlimit>,
+    /// `--shm-size`, in bytes.
+    pub shm_size: Option<u64>,
 }
 
 impl std::fmt::Debug for RunPolicy {
@@ -111,6 +162,10 @@ mod tests {
             certificates: certificates.map(<[u8]>::to_vec),
             hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
             resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            rlimits: Vec::new(),
+            shm_size: None,
         }
     }
 

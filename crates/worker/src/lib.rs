@@ -24,5 +24,5 @@ mod select;
 
 pub use cache::StoreCache;
 pub use error::{Error, Result};
-pub use lend::{BuildNetwork, RunPolicy};
-pub use runner::{Output, PinnedSource, Worker};
+pub use lend::{BuildNetwork, RunPolicy, SecretSource, SshSource};
+pub use runner::{ContextFiles, Output, PinnedSource, Worker};

@@ -7,7 +7,7 @@ use lathe_graph::{BuildGraph, Op, SourceOp, Vertex, VertexId};
 use lathe_oci::{Digest, Reference};
 use lathe_snapshot::Snapshots;
 use lathe_solver::{KeyPart, NodeId, OpRunner};
-use lathe_source::{Context, Images, ParsedImage};
+use lathe_source::{Context, Images, ParsedImage, Remotes};
 use lathe_store::{SnapshotId, Store};
 use lathe_tree::Timestamp;
 
@@ -31,6 +31,20 @@ pub struct PinnedSource {
     pub image: ParsedImage,
 }
 
+/// Where the files of a context are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextFiles {
+    /// A folder of this machine.
+    Folder {
+        /// Its path.
+        path: PathBuf,
+        /// The Dockerfile whose own ignore file wins.
+        dockerfile: Option<PathBuf>,
+    },
+    /// In the store: they were fetched or unpacked before the build began.
+    Snapshot(SnapshotId),
+}
+
 /// Runs the operations of one build.
 #[derive(Debug)]
 pub struct Worker<'a> {
@@ -44,8 +58,10 @@ pub struct Worker<'a> {
     pub images: &'a Images,
     /// The images of the graph, by manifest.
     pub pinned: &'a BTreeMap<Digest, PinnedSource>,
-    /// The folders of the graph by name, each with the Dockerfile whose own ignore file wins.
-    pub folders: &'a BTreeMap<String, (PathBuf, Option<PathBuf>)>,
+    /// The contexts of the graph by name.
+    pub contexts: &'a BTreeMap<String, ContextFiles>,
+    /// Brings downloads and repositories.
+    pub remotes: &'a Remotes,
     /// How processes are run.
     pub run: &'a RunPolicy,
     /// `SOURCE_DATE_EPOCH`: the time of what is made.
@@ -73,15 +89,25 @@ impl Worker<'_> {
             }
             Op::Source(SourceOp::Local { name }) => format!("the named context `{name}`"),
             Op::Source(SourceOp::Image { name, .. }) => format!("image `{name}`"),
-            Op::Exec(_) | Op::File(_) => format!("stage `{}`", vertex.meta.stage),
+            Op::Source(SourceOp::Http(http)) => format!("`{}`", http.url),
+            Op::Source(SourceOp::Git(git)) => format!("`{}`", git.url),
+            Op::Exec(_) | Op::File(_) | Op::Merge(_) => format!("stage `{}`", vertex.meta.stage),
         }
     }
 
     fn source(&self, node: NodeId, source: &SourceOp) -> Result<Output> {
         match source {
-            SourceOp::Local { name } => {
-                let (path, dockerfile) = &self.folders[name];
-                Ok(Output::Context(Arc::new(Context::open(path, dockerfile.as_deref())?)))
+            SourceOp::Local { name } => match &self.contexts[name] {
+                ContextFiles::Folder { path, dockerfile } => {
+                    Ok(Output::Context(Arc::new(Context::open(path, dockerfile.as_deref())?)))
+                }
+                ContextFiles::Snapshot(snapshot) => Ok(Output::Snapshot(*snapshot)),
+            },
+            SourceOp::Http(http) => {
+                Ok(Output::Snapshot(self.remotes.http(http, Some(StepId(node.0)))?.snapshot))
+            }
+            SourceOp::Git(git) => {
+                Ok(Output::Snapshot(self.remotes.git(git, Some(StepId(node.0)))?.snapshot))
             }
             SourceOp::Image { manifest, .. } => {
                 let pinned = &self.pinned[manifest];
@@ -103,7 +129,8 @@ impl OpRunner for Worker<'_> {
 
     fn parts(&self, node: NodeId) -> Option<Vec<KeyPart>> {
         let op = &self.vertex(node).op;
-        if matches!(op, Op::Source(SourceOp::Local { .. })) {
+        // What is known only by looking has no key of its own.
+        if matches!(op, Op::Source(source) if !source.is_pinned()) {
             return None;
         }
         let mut parts: Vec<KeyPart> =
@@ -126,6 +153,7 @@ impl OpRunner for Worker<'_> {
             Op::Source(source) => self.source(node, source),
             Op::Exec(exec) => self.exec(node, exec, inputs),
             Op::File(file) => self.files(node, file, inputs),
+            Op::Merge(merge) => self.merge(merge, inputs),
         }
     }
 }

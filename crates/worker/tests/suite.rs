@@ -20,9 +20,9 @@ use lathe_graph::{
 };
 use lathe_snapshot::Snapshots;
 use lathe_solver::{NodeId, OpRunner as _};
-use lathe_source::Images;
+use lathe_source::{Images, Remotes};
 use lathe_store::{SnapshotId, Store};
-use lathe_worker::{BuildNetwork, Output, RunPolicy, Worker};
+use lathe_worker::{BuildNetwork, ContextFiles, Output, RunPolicy, Worker};
 
 type Case = fn(&Bench);
 
@@ -94,13 +94,20 @@ impl Bench {
             events: Arc::new(NullSink),
             cancel: Cancel::new(),
         };
+        let context_files = ContextFiles::Folder { path: self.context(), dockerfile: None };
+        let remotes = Remotes {
+            images: images.clone(),
+            snapshots: self.snapshots.clone(),
+            secrets: Arc::new(|_| None),
+        };
         let worker = Worker {
             graph: &graph,
             store: &self.store,
             snapshots: &self.snapshots,
             images: &images,
             pinned: &BTreeMap::new(),
-            folders: &BTreeMap::from([("context".to_owned(), (self.context(), None))]),
+            contexts: &BTreeMap::from([("context".to_owned(), context_files)]),
+            remotes: &remotes,
             run: &policy(),
             epoch: None,
             cancel: &images.cancel,
@@ -127,6 +134,10 @@ fn policy() -> RunPolicy {
         certificates: Some(b"lent certificates".to_vec()),
         hosts: vec![("db".to_owned(), "192.0.2.9".to_owned())],
         resolv_conf: Vec::new(),
+        secrets: BTreeMap::new(),
+        ssh: BTreeMap::new(),
+        rlimits: Vec::new(),
+        shm_size: None,
     }
 }
 
@@ -157,7 +168,7 @@ fn files(actions: Vec<FileAction>) -> Op {
 }
 
 fn shell(script: &str, mounts: Vec<ExecMount>) -> Op {
-    Op::Exec(ExecOp {
+    Op::Exec(Box::new(ExecOp {
         root: Some(InputIndex(0)),
         args: ["/bin/busybox", "sh", "-c", script].map(str::to_owned).to_vec(),
         env: Vec::new(),
@@ -167,7 +178,11 @@ fn shell(script: &str, mounts: Vec<ExecMount>) -> Op {
         mounts,
         network: lathe_graph::Network::Default,
         security: lathe_graph::Security::Sandbox,
-    })
+        secret_env: Vec::new(),
+        hostname: None,
+        platform: lathe_oci::Platform::host(),
+        devices: Vec::new(),
+    }))
 }
 
 /// Returns a snapshot in which a shell runs; `None` when this machine has no busybox.

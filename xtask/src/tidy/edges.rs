@@ -46,7 +46,7 @@ const TABLE: [Row; 24] = [
     row("snapshot", 2, &["rootfs", "store", "userns"]),
     row("container", 3, &["event", "executor", "oci", "rootfs", "snapshot", "store", "userns"]),
     row("exporter", 3, &["event", "layer", "oci", "registry", "rootfs", "snapshot", "store"]),
-    row("source", 3, &["event", "layer", "oci", "pattern", "registry", "rootfs", "snapshot", "store", "tree"]),
+    row("source", 3, &["event", "graph", "layer", "oci", "pattern", "registry", "rootfs", "snapshot", "store", "tree"]),
     row("worker", 4, &["event", "executor", "graph", "layer", "oci", "pattern", "rootfs", "snapshot", "solver",
                        "source", "store", "tree"]),
     row("engine", 5, &["container", "dockerfile", "event", "executor", "exporter", "frontend", "graph", "layer",

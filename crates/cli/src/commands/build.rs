@@ -74,11 +74,11 @@ fn request(places: &Places, args: &BuildArgs) -> Result<BuildRequest> {
         inputs: inputs(places, args)?,
         frontend: FrontendOptions {
             target: args.target.clone(),
-            platform: platform(&args.platform)?,
             build_platform: Platform::host(),
             build_args: build_args.clone(),
             labels: pairs(&args.labels).collect(),
             no_cache: args.no_cache,
+            ..FrontendOptions::new(platform(&args.platform)?)
         },
         pull: if args.pull { PullPolicy::Always } else { PullPolicy::Missing },
         run: RunRequest {

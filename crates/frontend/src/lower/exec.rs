@@ -4,7 +4,9 @@ use lathe_dockerfile::{
     Access, CommandLine, Instruction, Mount, MountError, MountSpec, Sharing,
     ast::{Network, Run, Security},
 };
-use lathe_graph::{Cache, ExecMount, ExecMountKind, ExecOp, Input, InputIndex, Op, VertexId};
+use lathe_graph::{
+    Cache, CacheSharing, ExecMount, ExecMountKind, ExecOp, Input, InputIndex, Op, VertexId,
+};
 
 use super::{StageCx, Stop, files::join, history, stop, stop_with_help};
 use crate::options::PROXY_ARGS;
@@ -31,6 +33,10 @@ impl StageCx<'_, '_> {
             args,
             env,
             proxy_env: self.proxy_env(),
+            secret_env: Vec::new(),
+            hostname: None,
+            platform: self.state.platform.clone(),
+            devices: Vec::new(),
             cwd: self.state.working_dir().to_owned(),
             user: self.state.config.config.user.clone(),
             mounts,
@@ -51,7 +57,7 @@ impl StageCx<'_, '_> {
         if let Some(device) = run.devices.first() {
             return Err(stop(device.name.span, "this version does not lend devices to RUN"));
         }
-        self.layer(instruction, Op::Exec(op), inputs, created_by);
+        self.layer(instruction, Op::Exec(Box::new(op)), inputs, created_by);
         Ok(())
     }
 
@@ -110,9 +116,9 @@ impl StageCx<'_, '_> {
                     id: cache.id.unwrap_or_else(|| target.clone()),
                     seed,
                     sharing: match cache.sharing {
-                        Sharing::Shared => "shared",
-                        Sharing::Private => "private",
-                        Sharing::Locked => "locked",
+                        Sharing::Shared => CacheSharing::Shared,
+                        Sharing::Private => CacheSharing::Private,
+                        Sharing::Locked => CacheSharing::Locked,
                     },
                     writable: cache.access == Access::ReadWrite,
                     mode: cache.mode.unwrap_or(0o755),

@@ -1,0 +1,63 @@
+//! What is not an image and not on this machine: downloads, git repositories, archives.
+//!
+//! Each becomes a snapshot; what is known of it from earlier is in the store's memo, so that an
+//! unchanged file or commit is not brought again.
+
+use std::{io::Read, sync::Arc};
+
+use lathe_event::StepId;
+use lathe_graph::{GitSource, HttpSource};
+use lathe_snapshot::Snapshots;
+use lathe_store::SnapshotId;
+
+use crate::{Error, Images, Result};
+
+/// What was brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its files.
+    pub snapshot: SnapshotId,
+    /// Seconds since 1970: `Last-Modified` of a download, the time of a commit.
+    pub time: Option<i64>,
+    /// The commit of a repository, the digest of a download.
+    pub revision: Option<String>,
+}
+
+/// Finds the value of a secret of the build by its id.
+pub type Credentials = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Brings what is not an image.
+#[derive(Clone)]
+pub struct Remotes {
+    /// The store, connections, progress and cancellation.
+    pub images: Images,
+    /// Makes the file trees.
+    pub snapshots: Snapshots,
+    /// Returns the value of a secret by its id (`HTTP_AUTH_TOKEN_<host>`, `GIT_AUTH_TOKEN`, …).
+    pub secrets: Credentials,
+}
+
+impl std::fmt::Debug for Remotes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remotes").finish_non_exhaustive()
+    }
+}
+
+impl Remotes {
+    /// Downloads a file; the snapshot has it as `/NAME`.
+    pub fn http(&self, source: &HttpSource, step: Option<StepId>) -> Result<Fetched> {
+        let _ = step;
+        Err(Error::Unsupported(source.url.clone()))
+    }
+
+    /// Checks a commit out; the snapshot has the files of the folder that is wanted.
+    pub fn git(&self, source: &GitSource, step: Option<StepId>) -> Result<Fetched> {
+        let _ = step;
+        Err(Error::Unsupported(source.url.clone()))
+    }
+
+    /// Unpacks an archive, compressed or not, into a snapshot.
+    pub fn archive(&self, _archive: impl Read, name: &str) -> Result<Fetched> {
+        Err(Error::Unsupported(name.to_owned()))
+    }
+}
