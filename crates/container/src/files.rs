@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
+use lathe_executor::LentFile;
+
 use crate::Error;
 use crate::Result;
 use crate::net::resolv::NameServers;
@@ -23,17 +25,19 @@ pub(crate) struct Surroundings {
     pub(crate) servers: NameServers,
 }
 
-/// Returns target and content of the files.
+/// Returns the files.
 pub(crate) fn lent(
     hostname: &str,
     network: &NetworkSpec,
     around: Surroundings,
-) -> Result<Vec<(String, Vec<u8>)>> {
+) -> Result<Vec<LentFile>> {
+    let hosts = hosts(hostname, &network.extra_hosts, around)?;
     let resolv = resolv_conf(&host_file(), around.servers, &network.dns);
+    let file = |target: &str, text: String| (target.to_owned(), text.into_bytes()).into();
     Ok(vec![
-        ("/etc/hosts".to_owned(), hosts(hostname, &network.extra_hosts, around)?.into_bytes()),
-        ("/etc/hostname".to_owned(), format!("{hostname}\n").into_bytes()),
-        ("/etc/resolv.conf".to_owned(), resolv.into_bytes()),
+        file("/etc/hosts", hosts),
+        file("/etc/hostname", format!("{hostname}\n")),
+        file("/etc/resolv.conf", resolv),
     ])
 }
 

@@ -37,6 +37,12 @@ pub enum Error {
     /// A namespace could not be made or opened.
     #[error("namespace `{}`", path.display())]
     Namespace { path: PathBuf, source: io::Error },
+    /// The socket that a lent one leads to is not there.
+    #[error("forward to the socket `{}`", path.display())]
+    Upstream { path: PathBuf, source: io::Error },
+    /// The forwarding of lent sockets could not be started.
+    #[error("forward lent sockets")]
+    Relay(#[source] io::Error),
     /// A standard stream could not be opened or duplicated.
     #[error("open `{stream}`")]
     Stream { stream: &'static str, source: io::Error },

@@ -17,6 +17,7 @@ mod cwd;
 mod dev;
 mod exec;
 mod identity;
+mod lend;
 mod mask;
 mod mounts;
 mod reaper;
@@ -54,7 +55,6 @@ use crate::wire::Proc;
 use crate::wire::Report;
 use crate::wire::Stub;
 use crate::wire::Task;
-use create::Files;
 
 /// Exit code of a stage or process that could not do its work; nobody but a
 /// debugger sees it.
@@ -99,7 +99,7 @@ fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
         }
         Ok((Fork::Parent { pid, pidfd }, channel)) => {
             let lifetime = match &job.task {
-                Task::Create { sandbox, .. } => sandbox.lifetime,
+                Task::Create(sandbox) => sandbox.lifetime,
                 Task::Join(_) => Lifetime::OfParent,
             };
             // The streams are the container's alone: whoever reads its output
@@ -128,7 +128,7 @@ fn receive_job(caller: &Channel) -> Result<(Job<'static>, Contents, Vec<OwnedFd>
 /// Makes the namespaces and the process in them, with a channel between.
 fn fork(job: &Job<'_>, fds: &[OwnedFd]) -> Result<(Fork, Channel), Failure> {
     let flags = match &job.task {
-        Task::Create { sandbox, .. } => {
+        Task::Create(sandbox) => {
             let network = if sandbox.network == Network::None { libc::CLONE_NEWNET } else { 0 };
             libc::CLONE_NEWNS
                 | libc::CLONE_NEWPID
@@ -176,10 +176,9 @@ fn prepare(
     let filter = contents.remove(0);
     let mut init = crate::Init::Process;
     let terminal = match &job.task {
-        Task::Create { sandbox, file_targets } => {
+        Task::Create(sandbox) => {
             init = sandbox.init;
-            let files = Files { targets: file_targets, contents: &contents };
-            create::prepare(sandbox, &job.process, files, extra, channel)?
+            create::prepare(sandbox, &job.process, &contents, extra, channel)?
         }
         Task::Join(_) => tty::join(&job.process, channel)?,
     };
@@ -208,11 +207,14 @@ struct Container {
 }
 
 fn supervise(caller: &Channel, channel: &Channel, container: &Container) -> Result<(), Failure> {
-    let notes = Notes::collect(channel);
+    let mut notes = Notes::collect(channel);
     if let Some(failure) = notes.failure {
         wait(container);
         stub::remove(&notes.stubs);
         return Err(failure);
+    }
+    for listener in std::mem::take(&mut notes.listeners) {
+        let _gone = caller.send(&Report::Listener, &[listener.as_fd()]);
     }
     let mut fds = vec![container.pidfd.as_fd()];
     fds.extend(notes.terminal.as_ref().map(OwnedFd::as_fd));
@@ -231,6 +233,7 @@ fn supervise(caller: &Channel, channel: &Channel, container: &Container) -> Resu
 struct Notes {
     stubs: Vec<(Stub, OwnedFd)>,
     terminal: Option<OwnedFd>,
+    listeners: Vec<OwnedFd>,
     failure: Option<Failure>,
     proc: Proc,
 }
@@ -244,6 +247,7 @@ impl Notes {
                     notes.stubs.extend(fds.into_iter().next().map(|parent| (stub, parent)));
                 }
                 Ok(Some((Note::Terminal, fds))) => notes.terminal = fds.into_iter().next(),
+                Ok(Some((Note::Listener, fds))) => notes.listeners.extend(fds),
                 Ok(Some((Note::SharedProc, _))) => notes.proc = Proc::Callers,
                 Ok(Some((Note::Failed(failure), _))) => notes.failure = Some(failure),
                 Ok(None) => return notes,

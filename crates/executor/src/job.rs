@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::LentFile;
+use crate::LentSocket;
+
 /// Where a process runs: a root file system and what is lent to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
@@ -26,11 +29,12 @@ pub struct Sandbox {
     pub hostname: Option<String>,
     /// Which network the process sees.
     pub network: Network,
-    /// Files lent to the process: target inside the root, and content. They
-    /// live in a private tmpfs, so whatever the process writes to them is
-    /// gone with it.
-    #[serde(skip)] // contents travel beside the job: JSON would quadruple them
-    pub files: Vec<(String, Vec<u8>)>,
+    /// Files lent to the process, put on their targets after the mounts.
+    pub files: Vec<LentFile>,
+    /// Sockets lent to the process, put on their targets after the files.
+    pub sockets: Vec<LentSocket>,
+    /// Size of `/dev/shm` in bytes; docker's 64 MiB when `None` or 0.
+    pub shm_size: Option<u64>,
     /// How far the process is held back.
     pub security: Security,
     /// Who is process 1.
@@ -50,6 +54,8 @@ impl Sandbox {
             hostname: None,
             network: Network::Host,
             files: Vec::new(),
+            sockets: Vec::new(),
+            shm_size: None,
             security: Security::Default,
             init: Init::Process,
             lifetime: Lifetime::OfParent,

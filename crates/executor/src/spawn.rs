@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Child;
 use std::process::Command;
@@ -24,6 +25,7 @@ use rustix::thread::ThreadNameSpaceType;
 
 use crate::Error;
 use crate::Exit;
+use crate::LentSocket;
 use crate::Lifetime;
 use crate::Network;
 use crate::Output;
@@ -35,6 +37,8 @@ use crate::Stdin;
 use crate::Stdio;
 use crate::channel::Channel;
 use crate::exe;
+use crate::relay::Relay;
+use crate::relay::Route;
 use crate::seccomp;
 use crate::sys;
 use crate::wire;
@@ -56,6 +60,8 @@ pub struct Running {
     console: Option<OwnedFd>,
     proc: Proc,
     stage: Stage,
+    /// Ends after the stage and with it the process.
+    relay: Option<Relay>,
 }
 
 impl Running {
@@ -106,7 +112,7 @@ impl Running {
         match report {
             Some((Report::Exited(exit), _)) => Ok(exit),
             Some((Report::Failed(failure), _)) => Err(failure.into()),
-            Some((Report::Started { .. }, _)) | None => Err(Error::InitKilled),
+            Some((Report::Started { .. } | Report::Listener, _)) | None => Err(Error::InitKilled),
         }
     }
 }
@@ -122,10 +128,31 @@ pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Runni
             File::open(path).map_err(|source| Error::Namespace { path: path.clone(), source })?;
         fds.push(namespace.into());
     }
-    let contents: Vec<&[u8]> = sandbox.files.iter().map(|file| file.1.as_slice()).collect();
-    let file_targets = sandbox.files.iter().map(|file| file.0.clone()).collect();
-    let task = Task::Create { sandbox: Cow::Borrowed(sandbox), file_targets };
-    start(task, process, sandbox.security, &contents, fds)
+    let contents: Vec<&[u8]> = sandbox.files.iter().map(|file| file.content.as_slice()).collect();
+    let task = Task::Create(Cow::Borrowed(sandbox));
+    check_sockets(sandbox)?;
+    let (mut running, listeners) = start(task, process, sandbox.security, &contents, fds)?;
+    if !sandbox.sockets.is_empty() {
+        let routes = sandbox.sockets.iter().zip(listeners).map(|(socket, listener)| Route {
+            listener,
+            upstream: socket.upstream.clone(),
+            traffic: socket.traffic,
+        });
+        running.relay = Some(Relay::start(routes.collect()).map_err(Error::Relay)?);
+    }
+    Ok(running)
+}
+
+/// Finds a mistyped socket before the process does, which could not tell why.
+fn check_sockets(sandbox: &Sandbox) -> Result<()> {
+    for LentSocket { upstream, .. } in &sandbox.sockets {
+        let failed = |source| Error::Upstream { path: upstream.clone(), source };
+        let kind = std::fs::metadata(upstream).map_err(failed)?.file_type();
+        if !kind.is_socket() {
+            return Err(failed(io::Error::other("not a socket")));
+        }
+    }
+    Ok(())
 }
 
 /// Starts `process` beside the running process `pid`, in all of its namespaces,
@@ -143,7 +170,8 @@ pub fn exec_into(pid: i32, security: Security, process: &Process, stdio: Stdio) 
     let namespaces = foreign_namespaces(pid).map_err(namespace_error)?.bits();
     let mut fds = open_streams(stdio)?;
     fds.push(pidfd);
-    start(Task::Join(Join { namespaces }), process, security, &[], fds)
+    let task = Task::Join(Join { namespaces });
+    start(task, process, security, &[], fds).map(|(running, _)| running)
 }
 
 /// Returns the namespaces of a process in which the caller is not.
@@ -167,18 +195,19 @@ fn foreign_namespaces(pid: i32) -> io::Result<ThreadNameSpaceType> {
     Ok(foreign)
 }
 
+/// Starts a process. Returns the listening ends of its lent sockets, too.
 fn start(
     task: Task<'_>,
     process: &Process,
     security: Security,
     files: &[&[u8]],
     fds: Vec<OwnedFd>,
-) -> Result<Running> {
+) -> Result<(Running, Vec<OwnedFd>)> {
     if process.args.is_empty() {
         return Err(Error::NoCommand);
     }
     let lifetime = match &task {
-        Task::Create { sandbox, .. } => sandbox.lifetime,
+        Task::Create(sandbox) => sandbox.lifetime,
         Task::Join(_) => Lifetime::OfParent,
     };
     let mut stage = Stage::start(lifetime)?;
@@ -193,17 +222,22 @@ fn start(
     sent.extend(fds.iter().map(OwnedFd::as_fd));
     stage.channel()?.send(&envelope, &sent).map_err(Error::Channel)?;
     drop(fds);
-    match stage.receive()? {
-        Some((Report::Started { pid, proc }, fds)) => {
-            let mut fds = fds.into_iter();
-            let pidfd = Arc::new(fds.next().ok_or(Error::InitKilled)?);
-            Ok(Running { pid, pidfd, console: fds.next(), proc, stage })
+    let mut listeners = Vec::new();
+    loop {
+        match stage.receive()? {
+            Some((Report::Listener, fds)) => listeners.extend(fds),
+            Some((Report::Started { pid, proc }, fds)) => {
+                let mut fds = fds.into_iter();
+                let pidfd = Arc::new(fds.next().ok_or(Error::InitKilled)?);
+                let console = fds.next();
+                return Ok((Running { pid, pidfd, console, proc, stage, relay: None }, listeners));
+            }
+            Some((Report::Failed(failure), _)) => {
+                stage.reap();
+                return Err(failure.into());
+            }
+            Some((Report::Exited(_), _)) | None => return Err(Error::InitKilled),
         }
-        Some((Report::Failed(failure), _)) => {
-            stage.reap();
-            Err(failure.into())
-        }
-        Some((Report::Exited(_), _)) | None => Err(Error::InitKilled),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Job<'a> {
 pub(crate) enum Task<'a> {
     /// New namespaces around a root file system. Descriptors: three streams,
     /// then the network namespace to join if there is one.
-    Create { sandbox: Cow<'a, Sandbox>, file_targets: Vec<String> },
+    Create(Cow<'a, Sandbox>),
     /// The namespaces of a running process. Descriptors: three streams, then
     /// the pidfd of that process.
     Join(Join),
@@ -57,6 +57,9 @@ pub(crate) struct Join {
 /// From the init stage to the caller.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// One for each lent socket, in order, before all else. Descriptor: the
+    /// listening socket.
+    Listener,
     /// The program runs. Descriptors: its pidfd, then the terminal if any.
     Started {
         pid: i32,
@@ -82,6 +85,9 @@ pub(crate) enum Note {
     Stub(Stub),
     /// Descriptor: the master side of the terminal.
     Terminal,
+    /// A lent socket listens; they come in the order of the sandbox's.
+    /// Descriptor: the listening socket.
+    Listener,
     /// The container had to get the caller's /proc.
     SharedProc,
     Failed(Failure),

@@ -4,8 +4,8 @@ use std::{io::Read, os::fd::OwnedFd, path::Path, sync::Arc, thread};
 
 use lathe_event::{Event, EventSink, StepId, Stream};
 use lathe_executor::{
-    Access, Depth, EnvDefaults, Mount, MountKind, Output as Pipe, Process, Sandbox, Stdin, Stdio,
-    default_env, spawn,
+    Access, Depth, EnvDefaults, LentFile, Mount, MountKind, Output as Pipe, Process, Sandbox,
+    Stdin, Stdio, default_env, spawn,
 };
 use lathe_graph::{ExecMountKind, ExecOp};
 use lathe_rootfs::{DirOptions, Root};
@@ -31,7 +31,7 @@ impl Worker<'_> {
             let lent = self.mounts(op, inputs, &mut sandbox)?;
             let process = self.process(op, &root)?;
             let network = self.run.network(op.network);
-            sandbox.files.extend(self.run.files(&network));
+            sandbox.files.extend(self.run.files(&network).into_iter().map(Into::into));
             sandbox.network = network.network;
             self.run_process(node, op, &sandbox, &process)?;
             drop(lent);
@@ -64,8 +64,9 @@ impl Worker<'_> {
             let target = mount.target.clone();
             let kind = match &mount.kind {
                 ExecMountKind::Tmpfs { size } => MountKind::Tmpfs { size: *size, mode: 0o1777 },
-                ExecMountKind::File { content, mode: _ } => {
-                    sandbox.files.push((target, content.clone().into_bytes()));
+                ExecMountKind::File { content, mode } => {
+                    let script = LentFile::script(target, content.clone().into_bytes());
+                    sandbox.files.push(LentFile { mode: *mode, ..script });
                     continue;
                 }
                 ExecMountKind::Secret(_) | ExecMountKind::Ssh(_) => continue,

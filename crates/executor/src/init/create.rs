@@ -14,9 +14,9 @@ use rustix::mount::UnmountFlags;
 use rustix::thread::LinkNameSpaceType;
 
 use super::dev;
+use super::lend::Lent;
 use super::mask;
 use super::mounts;
-use super::mounts::Lent;
 use super::target::Targets;
 use crate::Access;
 use crate::Network;
@@ -29,19 +29,12 @@ use crate::sys;
 use crate::sys::Scope;
 use crate::wire::Failure;
 
-/// The lent files: targets and contents in the same order.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Files<'a> {
-    pub(crate) targets: &'a [String],
-    pub(crate) contents: &'a [Vec<u8>],
-}
-
-/// Prepares everything that is not of the process itself. Returns its side of
-/// the terminal, when it gets one.
+/// Prepares everything that is not of the process itself; `contents` are those
+/// of the lent files. Returns its side of the terminal, when it gets one.
 pub(crate) fn prepare(
     sandbox: &Sandbox,
     process: &Process,
-    files: Files<'_>,
+    contents: &[Vec<u8>],
     namespace: Option<OwnedFd>,
     notes: &Channel,
 ) -> Result<Option<OwnedFd>, Failure> {
@@ -59,16 +52,16 @@ pub(crate) fn prepare(
     rustix::mount::mount_change("/", propagation)
         .map_err(|errno| Failure::setup("make the mounts private", errno))?;
     let mut root = clone_root(sandbox)?;
-    let lent = Lent::write(&sandbox.rootfs, files.contents)?;
+    let lent = Lent::make(sandbox, contents, notes)?;
     attach_root(sandbox, &root)?;
     let targets = Targets { root: root.as_fd(), notes };
     mounts::proc(&targets)?;
-    let terminal = dev::populate(&targets, process)?;
+    let terminal = dev::populate(&targets, sandbox, process)?;
     mounts::sys(&targets, sandbox.security)?;
     for mount in &sandbox.mounts {
         mounts::user(&targets, mount)?;
     }
-    lent.bind(&targets, files.targets)?;
+    lent.bind(&targets)?;
     if sandbox.security == Security::Default {
         mask::apply(&targets)?;
     }

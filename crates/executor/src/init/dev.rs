@@ -16,6 +16,7 @@ use super::target::Targets;
 use super::target::stat;
 use super::tty;
 use crate::Process;
+use crate::Sandbox;
 use crate::wire::Failure;
 
 /// Devices of every container: name, major and minor number.
@@ -27,6 +28,9 @@ const DEVICES: &[(&str, u32, u32)] = &[
     ("urandom", 1, 9),
     ("tty", 5, 0),
 ];
+
+/// Size of `/dev/shm` in bytes, unless another is asked for.
+const SHM_SIZE: u64 = 64 << 20;
 
 const LINKS: &[(&str, &str)] = &[
     ("fd", "/proc/self/fd"),
@@ -45,6 +49,7 @@ const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 /// if it wants one.
 pub(crate) fn populate(
     targets: &Targets<'_>,
+    sandbox: &Sandbox,
     process: &Process,
 ) -> Result<Option<OwnedFd>, Failure> {
     let failed = |errno: Errno| Failure::setup("mount `/dev`", errno);
@@ -58,7 +63,8 @@ pub(crate) fn populate(
     }
     let pts = terminals().map_err(|errno| Failure::setup("mount `/dev/pts`", errno))?;
     below(&dev, "pts", &pts)?;
-    let options = [("mode", "1777"), ("size", "65536k")];
+    let size = sandbox.shm_size.filter(|&size| size > 0).unwrap_or(SHM_SIZE).to_string();
+    let options = [("mode", "1777"), ("size", size.as_str())];
     let shm = filesystem("tmpfs", &options, NOSUID | NOEXEC | NODEV).map_err(failed)?;
     below(&dev, "shm", &shm)?;
     // POSIX queues are a kernel option.

@@ -17,6 +17,10 @@ use crate::caps;
 use crate::sys;
 use crate::wire::Failure;
 
+/// Why an id cannot be used.
+pub(crate) const UNMAPPED: &str =
+    "not mapped in this user namespace (see /etc/subuid and /etc/subgid)";
+
 /// Turns the calling thread into what the process may be.
 pub(crate) fn assume(user: &UserIds, security: Security, filter: &[u8]) -> Result<(), Failure> {
     let allowed = match security {
@@ -83,8 +87,7 @@ fn change_user(user: &UserIds) -> Result<(), Failure> {
 /// `EINVAL` means here that the id has no place in the user namespace.
 fn unmapped(step: String, errno: nix::errno::Errno) -> Failure {
     if errno == nix::errno::Errno::EINVAL {
-        let reason = "not mapped in this user namespace (see /etc/subuid and /etc/subgid)";
-        return Failure::Setup { step, reason: reason.to_owned() };
+        return Failure::Setup { step, reason: UNMAPPED.to_owned() };
     }
     Failure::setup(step, Errno::from_raw_os_error(errno as i32))
 }

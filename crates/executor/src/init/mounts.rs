@@ -1,4 +1,4 @@
-//! /proc, /sys, the caller's mounts and the lent files.
+//! /proc, /sys and the caller's mounts.
 //!
 //! Everything is mounted with the descriptor calls (`fsopen`, `open_tree`,
 //! `move_mount`; Linux 5.2): a file system is made first and put on an already
@@ -11,8 +11,6 @@ use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::fs::FileType;
-use rustix::fs::Mode;
-use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
 use rustix::mount::FsMountFlags;
@@ -177,7 +175,11 @@ fn bind_source(source: &Path, access: Access, depth: Depth) -> Result<Source, Fa
 
 /// Refuses targets which would take away what the sandbox relies on: the root
 /// itself, and anything in /proc (CVE-2019-16884).
-fn refuse_special(targets: &Targets<'_>, path: &str, target: &OwnedFd) -> Result<(), Failure> {
+pub(crate) fn refuse_special(
+    targets: &Targets<'_>,
+    path: &str,
+    target: &OwnedFd,
+) -> Result<(), Failure> {
     let check = || -> rustix::io::Result<Option<&str>> {
         let (found, root) = (stat(target)?, rustix::fs::fstat(targets.root)?);
         if (found.st_dev, found.st_ino) == (root.st_dev, root.st_ino) {
@@ -198,54 +200,4 @@ fn refuse_special(targets: &Targets<'_>, path: &str, target: &OwnedFd) -> Result
 /// The field's type differs between architectures.
 fn magic(kind: impl TryInto<u64>) -> u64 {
     kind.try_into().unwrap_or(0)
-}
-
-/// The lent files, in a tmpfs of their own that no path leads to.
-#[derive(Debug)]
-pub(crate) struct Lent(Option<OwnedFd>);
-
-impl Lent {
-    /// Writes the contents. The tmpfs is attached where the root file system
-    /// will cover it, because the mount of a file can be cloned only out of an
-    /// attached file system (before Linux 6.15).
-    pub(crate) fn write(rootfs: &Path, contents: &[Vec<u8>]) -> Result<Self, Failure> {
-        if contents.is_empty() {
-            return Ok(Self(None));
-        }
-        let write = || -> std::io::Result<OwnedFd> {
-            // A script is lent to be run: it says so in its first line.
-            let is_script = |content: &[u8]| content.starts_with(b"#!");
-            let attributes = if contents.iter().any(|content| is_script(content)) {
-                SAFE.difference(MountAttrFlags::MOUNT_ATTR_NOEXEC)
-            } else {
-                SAFE
-            };
-            let holder = filesystem("tmpfs", &[("mode", "755")], attributes)?;
-            for (index, content) in contents.iter().enumerate() {
-                let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(if is_script(content) { 0o755 } else { 0o644 });
-                let file = rustix::fs::openat(&holder, index.to_string(), flags, mode)?;
-                std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
-            }
-            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-            rustix::mount::move_mount(&holder, "", CWD, rootfs, flags)?;
-            Ok(holder)
-        };
-        write()
-            .map(|holder| Self(Some(holder)))
-            .map_err(|error| Failure::setup("write the lent files", error))
-    }
-
-    /// Puts each file on its target, in order.
-    pub(crate) fn bind(&self, targets: &Targets<'_>, paths: &[String]) -> Result<(), Failure> {
-        let Some(holder) = &self.0 else { return Ok(()) };
-        for (index, path) in paths.iter().enumerate() {
-            let target = targets.open(path, Kind::File)?;
-            refuse_special(targets, path, &target)?;
-            clone_mount(holder, &index.to_string())
-                .and_then(|file| attach(&file, &target))
-                .map_err(|errno| Failure::setup(format!("mount on `{path}`"), errno))?;
-        }
-        Ok(())
-    }
 }

@@ -36,7 +36,7 @@ fn linked_proc(_: &Cx) {
 
 fn lending(rootfs: &Rootfs, target: &str) -> Sandbox {
     let mut sandbox = rootfs.sandbox();
-    sandbox.files = vec![(target.to_owned(), b"lent".to_vec())];
+    sandbox.files = vec![(target.to_owned(), b"lent".to_vec()).into()];
     sandbox
 }
 

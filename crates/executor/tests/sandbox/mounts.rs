@@ -85,9 +85,9 @@ fn files(_: &Cx) {
     std::fs::write(rootfs.join("etc/hosts"), "image").unwrap();
     let mut sandbox = rootfs.sandbox();
     sandbox.files = vec![
-        ("/etc/resolv.conf".to_owned(), b"nameserver 127.0.0.1\n".to_vec()),
-        ("/etc/hosts".to_owned(), b"lent\n".to_vec()),
-        ("/new/dir/bundle".to_owned(), vec![b'x'; 300_000]),
+        ("/etc/resolv.conf".to_owned(), b"nameserver 127.0.0.1\n".to_vec()).into(),
+        ("/etc/hosts".to_owned(), b"lent\n".to_vec()).into(),
+        ("/new/dir/bundle".to_owned(), vec![b'x'; 300_000]).into(),
     ];
     let script = "cat /etc/resolv.conf /etc/hosts; wc -c < /new/dir/bundle; echo w > /etc/hosts";
     assert_eq!(output(&sandbox, script), "nameserver 127.0.0.1\nlent\n300000\n");
@@ -103,8 +103,10 @@ fn stubs(_: &Cx) {
     let rootfs = Rootfs::new();
     let before = (modified(rootfs.path()), modified(&rootfs.join("etc")));
     let mut sandbox = rootfs.sandbox();
-    sandbox.files =
-        vec![("/etc/resolv.conf".to_owned(), Vec::new()), ("/etc/hosts".to_owned(), Vec::new())];
+    sandbox.files = vec![
+        ("/etc/resolv.conf".to_owned(), Vec::new()).into(),
+        ("/etc/hosts".to_owned(), Vec::new()).into(),
+    ];
     output(&sandbox, "true");
     assert_eq!(rootfs.names(), ["etc"]);
     assert_eq!((modified(rootfs.path()), modified(&rootfs.join("etc"))), before);
@@ -126,7 +128,7 @@ fn changed_parent(_: &Cx) {
     let rootfs = Rootfs::new();
     let before = modified(&rootfs.join("etc"));
     let mut sandbox = rootfs.sandbox();
-    sandbox.files = vec![("/etc/hosts".to_owned(), Vec::new())];
+    sandbox.files = vec![("/etc/hosts".to_owned(), Vec::new()).into()];
     output(&sandbox, "touch /etc/made");
     assert_eq!(rootfs.names(), ["etc", "etc/made"]);
     assert!(modified(&rootfs.join("etc")) > before);
@@ -149,7 +151,7 @@ fn overlay(cx: &Cx) {
         Command::new("mount").args(["-t", "overlay", "-o", &options, "none"]).arg(&merged).status();
     assert!(mounted.unwrap().success());
     let mut sandbox = lathe_executor::Sandbox::new(&merged);
-    sandbox.files = vec![("/etc/resolv.conf".to_owned(), b"x".to_vec())];
+    sandbox.files = vec![("/etc/resolv.conf".to_owned(), b"x".to_vec()).into()];
     assert_eq!(output(&sandbox, "cat /etc/resolv.conf"), "x");
     let left: Vec<String> =
         rest.names().into_iter().filter(|name| name.starts_with("upper")).collect();
