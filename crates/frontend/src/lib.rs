@@ -17,7 +17,9 @@
 
 mod lower;
 mod options;
+mod path;
 mod plan;
+mod remote;
 mod stage;
 mod target;
 #[cfg(test)]
@@ -26,6 +28,7 @@ mod tests;
 pub use lower::lower;
 pub use options::{Entitlement, FrontendOptions, NamedContext, PlanScope};
 pub use plan::{Planned, plan};
+pub use remote::{Remote, RemoteError, parse_remote, parse_remote_context, redact};
 pub use stage::{Base, StageGraph, StageId, StagePlan, WantedImage};
 pub use target::{Epoch, HistoryItem, ImageTarget, Lowered, PinnedImage, Resolution};
 

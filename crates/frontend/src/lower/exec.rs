@@ -8,8 +8,8 @@ use lathe_graph::{
     Cache, CacheSharing, ExecMount, ExecMountKind, ExecOp, Input, InputIndex, Op, VertexId,
 };
 
-use super::{StageCx, Stop, files::join, history, stop, stop_with_help};
-use crate::options::PROXY_ARGS;
+use super::{StageCx, Stop, history, stop, stop_with_help};
+use crate::{options::PROXY_ARGS, path::join};
 
 impl StageCx<'_, '_> {
     pub(super) fn run(&mut self, instruction: &Instruction, run: &Run) -> Result<(), Stop> {

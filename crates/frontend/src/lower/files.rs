@@ -11,6 +11,7 @@ use lathe_graph::{
 };
 
 use super::{StageCx, Stop, stop, stop_with_help};
+use crate::path::join;
 
 /// What `COPY` and `ADD` have in common, expanded.
 struct Transfer {
@@ -204,22 +205,6 @@ fn is_remote(source: &str) -> bool {
     scheme.iter().any(|prefix| source.starts_with(prefix))
 }
 
-/// Returns an absolute path without `.`, `..` and doubled slashes; `..` ends at the root.
-pub(super) fn join(directory: &str, path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let directory = if path.starts_with('/') { "" } else { directory };
-    for part in directory.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 /// Returns a source relative to the root of its context; `.` for all of it.
 fn clean_source(source: &str) -> String {
     let path = join("/", source);
@@ -237,19 +222,6 @@ fn clean_source(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_joined_inside_the_root() {
-        let check = |directory: &str, path: &str, expected: &str| {
-            assert_eq!(join(directory, path), expected, "{directory} {path}");
-        };
-        check("/app", "src", "/app/src");
-        check("/app", "./src/", "/app/src");
-        check("/app", "/src", "/src");
-        check("/app", "../../..", "/");
-        check("/", ".", "/");
-        check("/a/b", "..//c/./d", "/a/c/d");
-    }
 
     #[test]
     fn sources_cannot_leave_their_context() {
