@@ -195,6 +195,7 @@ impl Cx<'_> {
             changes: &changes,
             lower: lower.as_ref(),
             compression: self.compression,
+            level: None,
             epoch: self.epoch,
             threads: thread::available_parallelism().map_or(1, std::num::NonZero::get),
         };

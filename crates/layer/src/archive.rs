@@ -1,7 +1,8 @@
 //! Archives that are not layers: `ADD` of a local tar, contexts, exports.
 
-use crate::compression::Compression;
+use crate::codec::Codec;
 use crate::compression::read_full;
+use crate::decode::Rest;
 use crate::decode::decode;
 use crate::error::Error;
 use crate::error::Result;
@@ -18,6 +19,8 @@ use crate::unpack::Whiteouts;
 use lathe_rootfs::DirOptions;
 use lathe_rootfs::Root;
 use lathe_tree::Owner;
+use lathe_tree::Timestamp;
+use std::io;
 use std::io::BufWriter;
 use std::io::Read;
 use std::io::Write;
@@ -27,49 +30,51 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
     /// A tar in this form.
-    Archive(Compression),
-    /// Compressed by what is not supported, so its content is unknown.
+    Archive(Codec),
+    /// Nothing is: every form that docker knows is read. Only here for callers that match on it.
     Unsupported(&'static str),
     /// Anything else.
     Other,
 }
 
 /// Looks at the begin of a file as `ADD` does: the content decides, not the name.
+///
+/// As in BuildKit an archive is what decompresses to something that begins with the header of an
+/// entry: an empty tar is none, nor is a compressed file that is no tar. One that needs more memory
+/// than there may be had is an error; taken for a file it would land in the image unnoticed.
 pub fn probe(mut reader: impl Read + Send) -> Result<Probe> {
-    let mut first = [0; BLOCK];
+    let mut first = [0; Codec::MAGIC];
     let read = |source| Error::ReadLayer { source };
     let count = read_full(&mut reader, &mut first).map_err(read)?;
     let first = &first[..count];
-    if first.starts_with(b"BZh") {
-        return Ok(Probe::Unsupported("bzip2"));
-    }
-    if first.starts_with(b"\xfd7zXZ\0") {
-        return Ok(Probe::Unsupported("xz"));
-    }
-    let compression = Compression::of_magic(first);
+    let codec = Codec::of_magic(first);
     let mut block = [0; BLOCK];
-    let mut decoder = compression.decoder(first.chain(reader))?;
-    // What does not decompress is not an archive.
-    let is_tar = match read_full(&mut decoder, &mut block) {
-        Ok(count) => count == BLOCK && is_header(&block),
-        Err(_) => false,
-    };
-    Ok(if is_tar { Probe::Archive(compression) } else { Probe::Other })
+    let mut decoder = codec.decoder(first.chain(reader))?;
+    match read_full(&mut decoder, &mut block) {
+        Ok(count) if count == BLOCK && is_header(&block) => Ok(Probe::Archive(codec)),
+        Err(source) if source.kind() == io::ErrorKind::OutOfMemory => Err(read(source)),
+        // What does not decompress is not an archive.
+        Ok(_) | Err(_) => Ok(Probe::Other),
+    }
 }
 
 /// How to extract an archive.
 #[derive(Debug, Clone, Copy)]
 pub struct ExtractOptions {
-    /// Owner of everything; the archive's when `None`.
+    /// Owner of all entries and of the destination, if it is made (`ADD --chown`, which BuildKit
+    /// applies to what is extracted since 0.23); the archive's when `None`.
     pub owner: Option<Owner>,
     pub owners: Owners,
+    /// Modification time of the destination and of those above it, where they are made; the
+    /// present when `None`.
+    pub made_mtime: Option<Timestamp>,
     /// Most bytes that the decompressed archive may have.
     pub limit: Option<u64>,
 }
 
 impl Default for ExtractOptions {
     fn default() -> Self {
-        Self { owner: None, owners: Owners::Available, limit: None }
+        Self { owner: None, owners: Owners::Available, made_mtime: None, limit: None }
     }
 }
 
@@ -86,22 +91,34 @@ pub struct Extracted {
 
 /// Extracts an archive into the directory `destination` of a root, made if it is not there.
 ///
-/// Names are below the destination, whatever they say; links on the way are followed inside the
-/// root. Whiteouts are files like others.
+/// As `ADD` in BuildKit:
+///
+/// | what | how |
+/// |---|---|
+/// | names | below the destination, whatever they say; whiteouts are files like others |
+/// | links on the way | followed with the destination for a root: `/etc` is `<destination>/etc` |
+/// | a directory where there is one | merged; owner, mode and time become the archive's |
+/// | a directory where a link to one is | goes where the link leads (`lib` to `usr/lib`) |
+/// | anything else where something is | replaces it |
+/// | directories that the archive leaves out | mode 0755, of root, also with `--chown` |
+/// | modes, times, attributes, hard links | the archive's; `--chmod` does not reach them |
+/// | what follows the end mark | is not looked at |
 pub fn extract(
     reader: impl Read + Send,
-    compression: Compression,
+    codec: impl Into<Codec>,
     into: &Root,
     destination: &Path,
     options: &ExtractOptions,
 ) -> Result<Extracted> {
     let owner = options.owner.unwrap_or_default();
-    into.create_dir_all(destination, &DirOptions { owner, ..DirOptions::default() })?;
-    let base = into.real_path(destination)?;
+    let made = DirOptions { owner, mtime: options.made_mtime, ..DirOptions::default() };
+    into.create_dir_all(destination, &made)?;
+    // The path has no links any more, and nobody else changes a tree that is being made.
+    let base = Root::open(&into.host_path().join(into.real_path(destination)?))?;
     let rules =
         Rules { whiteouts: Whiteouts::Literal, owners: options.owners, owner: options.owner };
-    let (outcome, _) = decode(reader, compression, options.limit, |chunks| {
-        let mut applier = Applier::new(into, base, rules);
+    let (outcome, _) = decode(reader, codec.into(), options.limit, Rest::Ignore, |chunks| {
+        let mut applier = Applier::new(&base, rules);
         applier.apply(&mut Reader::new(chunks))?;
         applier.finish()
     })?;
@@ -112,7 +129,7 @@ pub fn extract(
     })
 }
 
-/// Writes all below `path` as a plain tar; modification times are at most `epoch` when given.
+/// Writes all below `path` as a plain tar; all modification times are `epoch` when given.
 pub fn write_tree<W: Write>(root: &Root, path: &Path, epoch: Option<i64>, output: W) -> Result<W> {
     let buffered = BufWriter::with_capacity(256 * 1024, output);
     let (buffered, _) = write_entries(root.walk(path)?, Translate::Nothing, epoch, buffered)?;

@@ -1,10 +1,7 @@
-//! The forms in which a layer travels.
+//! The forms in which a layer travels. What else an archive may be is [`Codec`](crate::Codec).
 
-use crate::error::Error;
-use crate::error::Result;
 use lathe_oci::MediaType;
 use std::io;
-use std::io::BufReader;
 use std::io::Read;
 
 /// Compression of a layer.
@@ -46,6 +43,16 @@ impl Compression {
         }
     }
 
+    /// Returns the highest level that [`PackRequest::level`](crate::PackRequest) may have; `None`
+    /// where there are no levels.
+    pub const fn max_level(self) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some(9),
+            Self::Zstd => Some(22),
+        }
+    }
+
     /// Returns a short stable name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,23 +60,6 @@ impl Compression {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
         }
-    }
-
-    /// Wraps a reader so that it gives the decompressed bytes.
-    pub(crate) fn decoder<'a>(
-        self,
-        reader: impl Read + Send + 'a,
-    ) -> Result<Box<dyn Read + Send + 'a>> {
-        let buffered = BufReader::with_capacity(128 * 1024, reader);
-        Ok(match self {
-            Self::None => Box::new(buffered),
-            // Several members in a row are one stream (pigz, estargz).
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
-            Self::Zstd => Box::new(
-                zstd::stream::read::Decoder::with_buffer(buffered)
-                    .map_err(|source| Error::ReadLayer { source })?,
-            ),
-        })
     }
 }
 

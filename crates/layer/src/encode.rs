@@ -38,13 +38,21 @@ pub(crate) struct Encoded {
 }
 
 impl<W: Write> Encoder<W> {
-    /// Starts a stream; `threads` has no influence on the bytes.
-    pub(crate) fn new(output: W, compression: Compression, threads: usize) -> Result<Self> {
+    /// Starts a stream, at the usual level if `level` is none; `threads` has no influence on the
+    /// bytes.
+    pub(crate) fn new(
+        output: W,
+        compression: Compression,
+        level: Option<u8>,
+        threads: usize,
+    ) -> Result<Self> {
         let write = |source| Error::WriteLayer { source };
         let output = match compression {
             Compression::None => Output::Plain(BufWriter::with_capacity(BUFFER, output)),
-            Compression::Gzip => Output::Gzip(GzipWriter::new(output, threads).map_err(write)?),
-            Compression::Zstd => Output::Zstd(zstd_encoder(output, threads).map_err(write)?),
+            Compression::Gzip => {
+                Output::Gzip(GzipWriter::new(output, level, threads).map_err(write)?)
+            }
+            Compression::Zstd => Output::Zstd(zstd_encoder(output, level, threads).map_err(write)?),
         };
         Ok(Self { digester: Digester::default(), size: 0, output })
     }
@@ -64,9 +72,11 @@ impl<W: Write> Encoder<W> {
 
 fn zstd_encoder<W: Write>(
     output: W,
+    level: Option<u8>,
     threads: usize,
 ) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
-    let mut encoder = zstd::stream::write::Encoder::new(output, ZSTD_LEVEL)?;
+    let level = level.map_or(ZSTD_LEVEL, i32::from);
+    let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
     // Without workers the library cuts its blocks differently: at least one, always.
     encoder.multithread(u32::try_from(threads.clamp(1, 64)).expect("at most 64"))?;
     encoder.include_checksum(true)?;

@@ -21,7 +21,7 @@ use std::sync::mpsc;
 const BLOCK: usize = 1024 * 1024;
 
 /// Level of `gzip` by default, of Docker too.
-const LEVEL: u32 = 6;
+const LEVEL: u8 = 6;
 
 /// No flags, no time, no operating system (255).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -32,6 +32,7 @@ pub(crate) struct GzipWriter<W> {
     block: Vec<u8>,
     crc: crc32fast::Hasher,
     size: u64,
+    level: u8,
     threads: usize,
     /// Started at the second block: small layers need none.
     workers: Option<Workers>,
@@ -57,13 +58,14 @@ struct Piece {
 }
 
 impl<W: Write> GzipWriter<W> {
-    pub(crate) fn new(mut output: W, threads: usize) -> io::Result<Self> {
+    pub(crate) fn new(mut output: W, level: Option<u8>, threads: usize) -> io::Result<Self> {
         output.write_all(&HEADER)?;
         Ok(Self {
             output,
             block: Vec::with_capacity(BLOCK),
             crc: crc32fast::Hasher::new(),
             size: 0,
+            level: level.unwrap_or(LEVEL),
             threads: threads.max(1),
             workers: None,
         })
@@ -74,7 +76,7 @@ impl<W: Write> GzipWriter<W> {
         while self.workers.as_ref().is_some_and(|workers| !workers.pending.is_empty()) {
             self.write_oldest()?;
         }
-        let last = deflate(&self.block, FlushCompress::Finish)?;
+        let last = deflate(&self.block, self.level, FlushCompress::Finish)?;
         self.crc.update(&self.block);
         self.output.write_all(&last)?;
         self.output.write_all(&self.crc.finalize().to_le_bytes())?;
@@ -84,8 +86,8 @@ impl<W: Write> GzipWriter<W> {
     }
 
     fn submit(&mut self) -> io::Result<()> {
-        let threads = self.threads;
-        let workers = self.workers.get_or_insert_with(|| Workers::start(threads));
+        let (level, threads) = (self.level, self.threads);
+        let workers = self.workers.get_or_insert_with(|| Workers::start(level, threads));
         let empty = workers.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK));
         let block = std::mem::replace(&mut self.block, empty);
         let (result, receiver) = mpsc::channel();
@@ -129,7 +131,7 @@ impl<W: Write> Write for GzipWriter<W> {
 
 impl Workers {
     /// Starts threads that end when the writer is dropped.
-    fn start(threads: usize) -> Self {
+    fn start(level: u8, threads: usize) -> Self {
         let (jobs, received) = mpsc::channel::<Job>();
         let received = Arc::new(Mutex::new(received));
         for _ in 0..threads {
@@ -138,7 +140,7 @@ impl Workers {
                 loop {
                     let job = received.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(Job { block, result }) = job else { return };
-                    let compressed = deflate(&block, FlushCompress::Sync);
+                    let compressed = deflate(&block, level, FlushCompress::Sync);
                     let mut crc = crc32fast::Hasher::new();
                     crc.update(&block);
                     // The writer is gone after an error; nobody wants the piece then.
@@ -155,8 +157,8 @@ fn worker_died() -> io::Error {
 }
 
 /// Deflates one block without header, ended by `flush`.
-fn deflate(block: &[u8], flush: FlushCompress) -> io::Result<Vec<u8>> {
-    let mut compress = Compress::new(flate2::Compression::new(LEVEL), false);
+fn deflate(block: &[u8], level: u8, flush: FlushCompress) -> io::Result<Vec<u8>> {
+    let mut compress = Compress::new(flate2::Compression::new(level.into()), false);
     // Room for incompressible input in stored blocks, and for the flush marker.
     let mut output = Vec::with_capacity(block.len() + block.len() / 1024 + 64);
     loop {
@@ -181,7 +183,7 @@ mod tests {
     use std::io::Read as _;
 
     fn gzip(content: &[u8], threads: usize, step: usize) -> Vec<u8> {
-        let mut writer = GzipWriter::new(Vec::new(), threads).expect("header written");
+        let mut writer = GzipWriter::new(Vec::new(), None, threads).expect("header written");
         for part in content.chunks(step) {
             writer.write_all(part).expect("written");
         }

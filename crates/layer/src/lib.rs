@@ -22,19 +22,23 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod codec;
 mod compression;
 mod decode;
 mod encode;
 mod error;
 mod gzip;
 mod pack;
+mod recompress;
 mod tar;
 mod unpack;
 mod whiteout;
 
 pub use archive::{ExtractOptions, Extracted, Probe, extract, probe, write_tree};
+pub use codec::Codec;
 pub use compression::Compression;
 pub use error::{Error, Fault, Result};
 pub use pack::{PackRequest, PackedLayer, PackedStream, pack, pack_to};
+pub use recompress::{Recompression, recompress};
 pub use unpack::{OverlayAttributes, Owners, SkipReason, Skipped};
 pub use unpack::{UnpackOptions, Unpacked, Whiteouts, unpack};

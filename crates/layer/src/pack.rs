@@ -53,6 +53,9 @@ pub struct PackRequest<'a> {
     /// What the overlay's lower directories show together; `None` when there are none.
     pub lower: Option<&'a Root>,
     pub compression: Compression,
+    /// Level of the compression, at most [`Compression::max_level`]; the usual one when `None`
+    /// (gzip 6, zstd 3).
+    pub level: Option<u8>,
     /// Latest modification time to write, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
     /// Threads that compress. Without influence on the bytes.
@@ -100,7 +103,7 @@ pub fn pack(request: &PackRequest<'_>, store: &Store) -> Result<PackedLayer> {
 
 /// Packs changes to any output and gives it back.
 pub fn pack_to<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, PackedStream)> {
-    let encoder = Encoder::new(output, request.compression, request.threads)?;
+    let encoder = Encoder::new(output, request.compression, request.level, request.threads)?;
     let translate = Translate::Overlay { lower: request.lower };
     let walk = request.changes.walk(Path::new("/"))?;
     let (encoder, counts) = write_entries(walk, translate, request.epoch, encoder)?;
@@ -279,7 +282,12 @@ impl<W: Write> Packer<'_, W> {
     fn mtime(&self, metadata: &Metadata) -> Timestamp {
         // Whole seconds, as BuildKit: a fraction would need a PAX header for every file.
         let seconds = metadata.mtime.seconds;
-        Timestamp::from_seconds(self.epoch.map_or(seconds, |epoch| seconds.min(epoch)))
+        Timestamp::from_seconds(match (self.epoch, self.translate) {
+            (None, _) => seconds,
+            (Some(epoch), Translate::Overlay { .. }) => seconds.min(epoch),
+            // BuildKit's exporters of files give every file this very time.
+            (Some(epoch), Translate::Nothing) => epoch,
+        })
     }
 
     fn header(&mut self, header: &Header) -> Result<()> {

@@ -30,6 +30,7 @@ pub(crate) use apply::Applier;
 pub(crate) use apply::Rules;
 
 use crate::compression::Compression;
+use crate::decode::Rest;
 use crate::decode::decode;
 use crate::error::Result;
 use crate::tar::Reader;
@@ -132,11 +133,12 @@ pub fn unpack(
     options: &UnpackOptions,
 ) -> Result<Unpacked> {
     let rules = Rules { whiteouts: options.whiteouts, owners: options.owners, owner: None };
-    let (outcome, decoded) = decode(reader, compression, options.limit, |chunks| {
-        let mut applier = Applier::new(into, PathBuf::new(), rules);
-        applier.apply(&mut Reader::new(chunks))?;
-        applier.finish()
-    })?;
+    let (outcome, decoded) =
+        decode(reader, compression.into(), options.limit, Rest::Read, |chunks| {
+            let mut applier = Applier::new(into, rules);
+            applier.apply(&mut Reader::new(chunks))?;
+            applier.finish()
+        })?;
     Ok(Unpacked {
         diff_id: DiffId(decoded.digest),
         bytes: decoded.size,

@@ -49,6 +49,7 @@ impl Tree {
             changes: &self.root,
             lower: None,
             compression: Compression::None,
+            level: None,
             epoch: None,
             threads: 1,
         }
@@ -170,6 +171,7 @@ fn a_file_that_shrinks_is_an_error() {
     let request = PackRequest {
         changes: &root,
         lower: None,
+        level: None,
         compression: Compression::None,
         epoch: None,
         threads: 1,

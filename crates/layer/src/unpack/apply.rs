@@ -58,8 +58,6 @@ pub(crate) struct Outcome {
 /// Puts the entries of one archive into a tree.
 pub(crate) struct Applier<'a> {
     root: &'a Root,
-    /// Directory of the root that the archive's names are below of.
-    base: PathBuf,
     pub(super) rules: Rules,
     creation: Creation,
     places: Places,
@@ -86,10 +84,9 @@ struct Late {
 }
 
 impl<'a> Applier<'a> {
-    pub(crate) fn new(root: &'a Root, base: PathBuf, rules: Rules) -> Self {
+    pub(crate) fn new(root: &'a Root, rules: Rules) -> Self {
         Self {
             root,
-            base,
             rules,
             creation: Creation::new(),
             places: Places::default(),
@@ -141,14 +138,14 @@ impl<'a> Applier<'a> {
         if self.rules.whiteouts != Whiteouts::Literal && self.whiteout(&cleaned)? {
             return Ok(());
         }
-        let path = self.base.join(&cleaned);
+        let path = cleaned.as_ref();
         let name = path.file_name().expect("a clean path that is not empty ends in a name");
         let target = self.place(path.parent().expect("it has a name in something"))?;
         let real = target.dir().path().join(name);
         self.touch(&real);
         match header.kind {
             Kind::File(FileKind::Regular) => self.regular(header, reader, &target, name),
-            Kind::File(FileKind::Directory) => self.directory(header, &target, &path),
+            Kind::File(FileKind::Directory) => self.directory(header, &target, path),
             Kind::File(FileKind::Symlink) => self.symlink(header, &target, name),
             Kind::File(_) => self.special(header, &target, name),
             Kind::HardLink => self.hard_link(header, &target, name),
@@ -171,7 +168,8 @@ impl<'a> Applier<'a> {
 
     fn find_or_make(&mut self, path: &Path) -> Result<Dir> {
         let mtime = Timestamp::default();
-        let owner = self.rules.owner.unwrap_or(self.creation.owner());
+        // Nobody said whose they are: not the archive, and `--chown` speaks of its entries.
+        let owner = self.creation.owner();
         let options = DirOptions { owner, mode: 0o755, mtime: Some(mtime) };
         for made in self.root.create_dir_all(path, &options)? {
             self.touch(&made);
@@ -184,7 +182,7 @@ impl<'a> Applier<'a> {
 
     /// Opens the directory at `path` if there is one.
     pub(super) fn existing_dir(&self, path: &Path) -> Result<Option<Dir>> {
-        let real = self.root.real_path(&self.base.join(path))?;
+        let real = self.root.real_path(path)?;
         Ok(self.root.dir_without_links(&real)?)
     }
 
@@ -272,6 +270,10 @@ impl<'a> Applier<'a> {
                 let replaced = dir.lstat(name)?;
                 if replaced.is_dir() {
                     made = None;
+                } else if replaced.kind == FileKind::Symlink
+                    && self.rules.whiteouts == Whiteouts::Literal
+                {
+                    return self.linked_directory(header, path);
                 } else {
                     self.clear_known(dir, name, &replaced)?;
                     dir.create_dir(name, mode)?;
@@ -288,6 +290,16 @@ impl<'a> Applier<'a> {
         self.late.insert(child.path().to_owned(), Late { mtime: header.mtime, mode: late });
         self.places.push(path.to_owned(), Rc::new(Target::new(child)?));
         Ok(())
+    }
+
+    /// Applies the entry of a directory where there is a link: where that leads. Of an archive
+    /// only; a layer that has a directory there replaces the link.
+    fn linked_directory(&mut self, header: &Header, path: &Path) -> Result<()> {
+        let real = self.root.real_path(path)?;
+        // What is extracted to keeps its own metadata.
+        let Some(parent) = real.parent() else { return Ok(()) };
+        let target = self.place(parent)?;
+        self.directory(header, &target, &real)
     }
 
     fn symlink(&mut self, header: &Header, target: &Target, name: &OsStr) -> Result<()> {
@@ -331,13 +343,12 @@ impl<'a> Applier<'a> {
     fn hard_link(&mut self, header: &Header, target: &Target, name: &OsStr) -> Result<()> {
         let dir = target.dir();
         let link = lathe_rootfs::clean(Path::new(OsStr::from_bytes(&header.link)));
-        let existing = self.base.join(&link);
         let missing =
             || Error::MissingLinkTarget { path: dir.path().join(name), target: link.to_path_buf() };
         if link.as_os_str().is_empty() {
             return Err(missing());
         }
-        let (existing_dir, existing_name) = match self.root.parent(&existing) {
+        let (existing_dir, existing_name) = match self.root.parent(&link) {
             Err(error) if error.is_not_found() => return Err(missing()),
             result => result?,
         };
@@ -349,7 +360,35 @@ impl<'a> Applier<'a> {
             // Another name of it already, perhaps the very same: removing it could lose it.
             return Ok(());
         }
-        self.make(dir, name, || existing_dir.hard_link(&existing_name, dir, name))
+        self.make(dir, name, || existing_dir.hard_link(&existing_name, dir, name))?;
+        if self.rules.whiteouts == Whiteouts::Literal {
+            self.hard_link_metadata(header, dir, name, &source)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a file what the entry of its further name says, where that differs.
+    fn hard_link_metadata(
+        &mut self,
+        header: &Header,
+        dir: &Dir,
+        name: &OsStr,
+        source: &Metadata,
+    ) -> Result<()> {
+        let owner = self.owner(header);
+        if source.owner() != owner {
+            let result = dir.set_owner(name, owner);
+            self.owned(result, dir, name)?;
+        }
+        // Changing the owner clears the set-id bits.
+        let differs = source.mode != header.mode || source.owner() != owner;
+        if differs && source.kind != FileKind::Symlink {
+            dir.set_mode(name, header.mode)?;
+        }
+        if source.mtime != header.mtime {
+            dir.set_times(name, header.mtime)?;
+        }
+        Ok(())
     }
 
     fn owner(&self, header: &Header) -> Owner {
