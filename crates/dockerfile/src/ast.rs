@@ -52,6 +52,9 @@ pub enum ItemKind {
     Blank,
     /// An instruction with its continuation lines and heredoc bodies.
     Instruction,
+    /// All of a file that asks for a front end in another way than a
+    /// Dockerfile does.
+    Foreign,
 }
 
 /// A `FROM` with the instructions up to the next one.
@@ -201,9 +204,20 @@ impl Word {
     /// Exact unless the word runs over several lines or was JSON; then the
     /// whole word.
     pub fn locate(&self, offset: usize) -> Span {
-        let at = self.span.start.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX));
-        if self.raw.len() == self.span.len() as usize && at < self.span.end {
-            Span::new(at, at + 1)
+        let end = (offset + 1..=self.raw.len()).find(|&at| self.raw.is_char_boundary(at));
+        self.locate_range(offset..end.unwrap_or(self.raw.len()))
+    }
+
+    /// Where a range of bytes of `raw` stands in the file.
+    ///
+    /// Exact unless the word runs over several lines or was JSON; then the
+    /// whole word.
+    pub fn locate_range(&self, range: std::ops::Range<usize>) -> Span {
+        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        let start = self.span.start.saturating_add(narrow(range.start));
+        let end = self.span.start.saturating_add(narrow(range.end));
+        if self.raw.len() == self.span.len() as usize && start < end && end <= self.span.end {
+            Span::new(start, end)
         } else {
             self.span
         }

@@ -142,16 +142,19 @@ fn is_name(name: &str, rule: Rule) -> bool {
     name.eq_ignore_ascii_case(full) || name.eq_ignore_ascii_case(short)
 }
 
-/// What a comment `check=…` says; one that cannot be read says nothing.
-fn check_options(line: &str) -> Option<CheckOptions> {
+/// The text of a comment `check=…`.
+fn check_text(line: &str) -> Option<&str> {
     let (key, value) = line.split_once('=')?;
-    if !key.trim().eq_ignore_ascii_case("check") {
-        return None;
-    }
-    CheckOptions::parse(value).ok()
+    key.trim().eq_ignore_ascii_case("check").then_some(value)
 }
 
-/// The options of all comments `check=…`.
+/// Whether a comment is a `check=…`.
+pub(crate) fn is_check(line: &str) -> bool {
+    check_text(line).is_some()
+}
+
+/// The options of all comments `check=…`; those that cannot be read say
+/// nothing.
 pub(crate) fn check_comments(comments: &[String]) -> Vec<CheckOptions> {
-    comments.iter().filter_map(|line| check_options(line)).collect()
+    comments.iter().filter_map(|line| CheckOptions::parse(check_text(line)?).ok()).collect()
 }

@@ -145,27 +145,28 @@ pub fn maintainer(name: &str) -> String {
     format!("MAINTAINER {name}")
 }
 
-/// `HEALTHCHECK &{["CMD-SHELL" "…"] "30s" "3s" "0s" "0s" '\x03'}`: how Go
-/// prints the structure.
+/// `HEALTHCHECK {Test:[CMD-SHELL …] Interval:30s Timeout:3s StartPeriod:0s
+/// StartInterval:0s Retries:3}`: how Go prints the structure (`%+v`).
 pub fn healthcheck(healthcheck: &Healthcheck) -> String {
-    let zero = "\"0s\"";
-    let Healthcheck::Cmd(check) = healthcheck else {
-        return format!("HEALTHCHECK &{{[\"NONE\"] {zero} {zero} {zero} {zero} '\\x00'}}");
-    };
-    let mut test = Vec::new();
-    match &check.command {
-        CommandLine::Shell(text, _) => test.extend(["CMD-SHELL", text]),
-        CommandLine::Exec(arguments) => {
-            test.push("CMD");
-            test.extend(arguments.iter().map(String::as_str));
-        }
+    let (mut test, mut intervals, mut retries) = (vec!["NONE"], [None; 4], None);
+    if let Healthcheck::Cmd(check) = healthcheck {
+        test = match &check.command {
+            CommandLine::Shell(text, _) => vec!["CMD-SHELL", text],
+            CommandLine::Exec(arguments) => {
+                std::iter::once("CMD").chain(arguments.iter().map(String::as_str)).collect()
+            }
+        };
+        intervals = [check.interval, check.timeout, check.start_period, check.start_interval];
+        retries = check.retries;
     }
-    let mut line = format!("HEALTHCHECK &{{{}", quoted_list(&test));
-    for interval in [check.interval, check.timeout, check.start_period, check.start_interval] {
-        let _ = write!(line, " \"{}\"", duration::format(interval.unwrap_or_default()));
-    }
-    let _ = write!(line, " {}}}", go_char(check.retries.unwrap_or(0)));
-    line
+    let [interval, timeout, start_period, start_interval] =
+        intervals.map(|interval| duration::format(interval.unwrap_or_default()));
+    format!(
+        "HEALTHCHECK {{Test:[{}] Interval:{interval} Timeout:{timeout} StartPeriod:{start_period} \
+         StartInterval:{start_interval} Retries:{}}}",
+        test.join(" "),
+        retries.unwrap_or(0)
+    )
 }
 
 /// Go's `%v` of a list of strings.
@@ -190,18 +191,6 @@ fn go_string(text: &str) -> String {
         }
     }
     quoted.push('"');
-    quoted
-}
-
-/// Go's `%q` of an integer: the character with that number.
-fn go_char(number: u32) -> String {
-    let c = char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER);
-    let mut quoted = "'".to_owned();
-    match c {
-        '\'' => quoted.push_str("\\'"),
-        _ => push_escaped(&mut quoted, c),
-    }
-    quoted.push('\'');
     quoted
 }
 
@@ -236,7 +225,10 @@ fn push_escaped(out: &mut String, c: char) {
 mod tests {
     use std::time::Duration;
 
-    use super::{Files, arg, cmd, entrypoint, env, expose, files, healthcheck, run, shell};
+    use super::{
+        Files, arg, cmd, entrypoint, env, expose, files, healthcheck, label, maintainer, run,
+        shell, stop_signal, user, volume, workdir,
+    };
     use crate::ast::{CommandLine, Healthcheck, HealthcheckCmd};
 
     #[test]
@@ -265,19 +257,40 @@ mod tests {
     }
 
     #[test]
+    fn every_instruction_has_its_line() {
+        let args = [("A".to_owned(), Some("1".to_owned())), ("B".to_owned(), None)];
+        assert_eq!(arg(&args), "ARG A=1 B");
+        assert_eq!(env(&[("A", "x y"), ("B", "")]), "ENV A=x y B=");
+        assert_eq!(label(&[("a.b", "\"q\"")]), "LABEL a.b=\"q\"");
+        assert_eq!(cmd::<&str>(&[]), "CMD []");
+        assert_eq!(cmd(&["/bin/sh", "-c", "é\n\u{1}"]), r#"CMD ["/bin/sh" "-c" "é\n\x01"]"#);
+        assert_eq!(entrypoint(&["/main", "-v"]), "ENTRYPOINT [\"/main\" \"-v\"]");
+        assert_eq!(expose(&["80/tcp", "53/udp"]), "EXPOSE [80/tcp 53/udp]");
+        assert_eq!(user("1000:1000"), "USER 1000:1000");
+        assert_eq!(volume(&["/a", "/b c"]), "VOLUME [/a /b c]");
+        assert_eq!(stop_signal("SIGQUIT"), "STOPSIGNAL SIGQUIT");
+        assert_eq!(workdir("/app"), "WORKDIR /app");
+        assert_eq!(maintainer("me <m@e>"), "MAINTAINER me <m@e>");
+    }
+
+    #[test]
     fn health_checks_are_printed_as_go_prints_them() {
-        let none = "HEALTHCHECK &{[\"NONE\"] \"0s\" \"0s\" \"0s\" \"0s\" '\\x00'}";
+        let none = "HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s \
+                    StartInterval:0s Retries:0}";
         assert_eq!(healthcheck(&Healthcheck::None), none);
-        let check = Healthcheck::Cmd(HealthcheckCmd {
+        let mut check = HealthcheckCmd {
             command: CommandLine::Shell("curl -f http://localhost/ || exit 1".to_owned(), vec![]),
             interval: Some(Duration::from_mins(5)),
             timeout: Some(Duration::from_secs(3)),
-            start_period: None,
-            start_interval: None,
+            start_period: Some(Duration::from_secs(90)),
+            start_interval: Some(Duration::from_millis(1500)),
             retries: Some(3),
-        });
-        let expected = "HEALTHCHECK &{[\"CMD-SHELL\" \"curl -f http://localhost/ || exit 1\"] \
-                        \"5m0s\" \"3s\" \"0s\" \"0s\" '\\x03'}";
-        assert_eq!(healthcheck(&check), expected);
+        };
+        let expected = "HEALTHCHECK {Test:[CMD-SHELL curl -f http://localhost/ || exit 1] \
+                        Interval:5m0s Timeout:3s StartPeriod:1m30s StartInterval:1.5s Retries:3}";
+        assert_eq!(healthcheck(&Healthcheck::Cmd(check.clone())), expected);
+        check.command = CommandLine::Exec(vec!["/probe".to_owned(), "-q".to_owned()]);
+        let line = healthcheck(&Healthcheck::Cmd(check));
+        assert!(line.starts_with("HEALTHCHECK {Test:[CMD /probe -q] Interval:5m0s"), "{line}");
     }
 }

@@ -43,6 +43,11 @@ pub(crate) const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 
+/// The keyword that a word is, in upper case.
+pub(crate) fn keyword(word: &str) -> Option<&'static str> {
+    KEYWORDS.into_iter().find(|keyword| keyword.eq_ignore_ascii_case(word))
+}
+
 /// The start of a logical line: its keyword and flags.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -61,7 +66,7 @@ pub(crate) fn head(line: &LogicalLine, start: usize) -> Head {
     let begin = start + (text.len() - text.trim_start().len());
     let length = line.text[begin..].find(split::is_blank).unwrap_or(line.text.len() - begin);
     let typed = &line.text[begin..begin + length];
-    let keyword = KEYWORDS.into_iter().find(|keyword| keyword.eq_ignore_ascii_case(typed));
+    let keyword = keyword(typed);
     let (flags, arguments) = Flags::read(line, begin + length);
     Head { keyword, range: begin..begin + length, flags, arguments }
 }
@@ -278,6 +283,9 @@ pub(crate) fn unknown(line: &LogicalLine, head: &Head) -> Diagnostic {
     let typed = &line.text[head.range.clone()];
     let span = line.span(head.range.start, head.range.end);
     let error = Diagnostic::error(span, format!("unknown instruction `{typed}`"));
+    if typed.starts_with("//") || typed.starts_with("/*") || typed.starts_with("--") {
+        return error.help("comments start with `#`");
+    }
     match suggest(typed, KEYWORDS) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
         None => error.help(

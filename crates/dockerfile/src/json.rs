@@ -46,6 +46,29 @@ pub(crate) fn parse(text: &str) -> JsonForm {
     }
 }
 
+/// The string behind `key` in a text that is one JSON object, with its range
+/// (quotes included). Of several with the same key the last counts.
+pub(crate) fn member(text: &str, key: &str) -> Option<(String, usize, usize)> {
+    let mut reader = Reader { bytes: text.as_bytes(), text, position: 0 };
+    let mut found = None;
+    reader.blanks();
+    reader.members(&mut |reader, name| {
+        let start = reader.position;
+        if name != key {
+            return reader.value(1);
+        }
+        found = None;
+        if reader.peek() == Some(b'"') {
+            let value = reader.string()?;
+            found = Some((value, start, reader.position));
+            return Some(());
+        }
+        reader.value(1)
+    })?;
+    reader.blanks();
+    if reader.position == text.len() { found } else { None }
+}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -105,6 +128,11 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Option<()> {
+        self.members(&mut |reader, _| reader.value(depth + 1))
+    }
+
+    /// An object whose values `value` reads; it is told their names.
+    fn members(&mut self, value: &mut dyn FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
         self.eat(b'{')?;
         self.blanks();
         if self.eat(b'}').is_some() {
@@ -112,11 +140,11 @@ impl Reader<'_> {
         }
         loop {
             self.blanks();
-            self.string()?;
+            let name = self.string()?;
             self.blanks();
             self.eat(b':')?;
             self.blanks();
-            self.value(depth + 1)?;
+            value(self, &name)?;
             self.blanks();
             if self.eat(b',').is_none() {
                 return self.eat(b'}');

@@ -33,7 +33,7 @@ mod word;
 pub use ast::{CommandLine, Dockerfile, Heredoc, Instruction, InstructionKind, Name, Stage, Word};
 pub use comments::{CheckError, CheckOptions};
 pub use diagnostic::{Diagnostic, Label, Rule, Severity};
-pub use directive::Directives;
+pub use directive::{Directives, detect_syntax};
 pub use dump::dump;
 pub use lint::{lint, settle};
 pub use mount::{
@@ -44,4 +44,6 @@ pub use parse::{Parse, parse, parse_trigger};
 pub use render::{LineColumn, excerpt, line_column, render};
 pub use span::Span;
 pub use suggest::suggest;
-pub use word::{Expanded, ExpandedWords, Lookup, WordError, expand, expand_heredoc, expand_words};
+pub use word::{
+    Expanded, ExpandedWords, Lookup, UnsetUse, WordError, expand, expand_heredoc, expand_words,
+};

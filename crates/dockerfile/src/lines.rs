@@ -4,6 +4,7 @@
 //! file, so that the parsers of the instructions work on plain strings and
 //! still report exact places.
 
+use crate::instruction::keyword;
 use crate::span::Span;
 
 /// Reads a text line by line and remembers where it is.
@@ -42,6 +43,11 @@ impl<'a> Lines<'a> {
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }
+
+    /// The next line, without going there.
+    fn peek(&self) -> Option<PhysicalLine<'a>> {
+        Self::new(self.text, self.position).next()
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -62,13 +68,39 @@ pub(crate) fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// The line without its continuation mark, if it ends in one.
+/// How a line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End<'a> {
+    /// It is complete.
+    Complete,
+    /// It goes on in the next line; the text without the mark.
+    Continued(&'a str),
+    /// An escaped escape and then a mark, `\\\`: `BuildKit` takes the line as
+    /// complete. It goes on unless the next line starts an instruction.
+    Unclear(&'a str),
+}
+
+/// Whether the line ends in a continuation mark.
 ///
 /// The mark may have blanks behind it; doubled it is an escaped escape and no
 /// mark.
-pub(crate) fn strip_continuation(line: &str, escape: char) -> Option<&str> {
-    let rest = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
-    if rest.ends_with(escape) { None } else { Some(rest) }
+fn end(line: &str, escape: char) -> End<'_> {
+    let Some(rest) = line.trim_end_matches([' ', '\t']).strip_suffix(escape) else {
+        return End::Complete;
+    };
+    let before = rest.len() - rest.trim_end_matches(escape).len();
+    match before {
+        0 => End::Continued(rest),
+        _ if before.is_multiple_of(2) => End::Unclear(rest),
+        _ => End::Complete,
+    }
+}
+
+/// Whether a line can only be the rest of an instruction.
+fn is_rest(line: &str) -> bool {
+    let line = line.trim_start();
+    let word = line.find(char::is_whitespace).map_or(line, |at| &line[..at]);
+    !line.is_empty() && !line.starts_with('#') && keyword(word).is_none()
 }
 
 /// A line with its continuation lines joined, comments left out.
@@ -91,7 +123,7 @@ impl LogicalLine {
         let trimmed = first.text.trim_start();
         let start = first.start + (first.text.len() - trimmed.len());
         let mut line = Self { end: first.start + first.text.len(), ..Self::default() };
-        let mut more = line.append(trimmed, start, escape);
+        let mut more = line.append(trimmed, start, escape, lines);
         while more {
             let Some(next) = lines.next() else { break };
             line.end = next.start + next.text.len();
@@ -102,15 +134,24 @@ impl LogicalLine {
                 line.empty_lines.push(Span::between(next.start, next.end));
                 continue;
             }
-            more = line.append(next.text, next.start, escape);
+            more = line.append(next.text, next.start, escape, lines);
         }
         line
     }
 
     /// Adds a piece; whether another line follows.
-    fn append(&mut self, text: &str, at: usize, escape: char) -> bool {
-        let (content, more) =
-            strip_continuation(text, escape).map_or((text, false), |content| (content, true));
+    fn append(&mut self, text: &str, at: usize, escape: char, lines: &Lines<'_>) -> bool {
+        let (content, more) = match end(text, escape) {
+            End::Complete => (text, false),
+            End::Continued(content) => (content, true),
+            End::Unclear(content) => {
+                if lines.peek().is_some_and(|next| is_rest(next.text)) {
+                    (content, true)
+                } else {
+                    (text, false)
+                }
+            }
+        };
         if !content.is_empty() {
             self.pieces.push((self.text.len(), at));
             self.text.push_str(content);
@@ -139,16 +180,31 @@ impl LogicalLine {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lines, LogicalLine, strip_continuation};
+    use super::{End, Lines, LogicalLine, end};
 
     #[test]
-    fn only_a_single_escape_at_the_end_continues_a_line() {
-        assert_eq!(strip_continuation("a \\", '\\'), Some("a "));
-        assert_eq!(strip_continuation("a \\ \t", '\\'), Some("a "));
-        assert_eq!(strip_continuation("\\", '\\'), Some(""));
-        assert_eq!(strip_continuation("a \\\\", '\\'), None);
-        assert_eq!(strip_continuation("a `", '\\'), None);
-        assert_eq!(strip_continuation("a `", '`'), Some("a "));
+    fn only_an_escape_that_is_not_escaped_continues_a_line() {
+        assert_eq!(end("a \\", '\\'), End::Continued("a "));
+        assert_eq!(end("a \\ \t", '\\'), End::Continued("a "));
+        assert_eq!(end("\\", '\\'), End::Continued(""));
+        assert_eq!(end("a \\\\", '\\'), End::Complete);
+        assert_eq!(end("a \\\\\\", '\\'), End::Unclear("a \\\\"));
+        assert_eq!(end("a `", '\\'), End::Complete);
+        assert_eq!(end("a `", '`'), End::Continued("a "));
+        assert_eq!(end("a \\ x", '\\'), End::Complete);
+    }
+
+    #[test]
+    fn a_line_goes_on_behind_an_escaped_escape_if_it_must() {
+        let read = |text: &str| {
+            let mut lines = Lines::new(text, 0);
+            let first = lines.next().expect("there is a line");
+            LogicalLine::read(first, &mut lines, '\\').text
+        };
+        assert_eq!(read("RUN a \\\\\\\n  b\n"), "RUN a \\\\  b");
+        assert_eq!(read("RUN a \\\\\\\nrun b\n"), "RUN a \\\\\\");
+        assert_eq!(read("RUN a \\\\\\\n\n b\n"), "RUN a \\\\\\");
+        assert_eq!(read("RUN a \\\\\\"), "RUN a \\\\\\");
     }
 
     #[test]

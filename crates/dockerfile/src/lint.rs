@@ -6,6 +6,8 @@
 mod casing;
 mod config;
 mod from;
+mod globals;
+mod reference;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -17,10 +19,13 @@ use crate::diagnostic::{Diagnostic, Rule};
 
 pub use settle::settle;
 
+use globals::Globals;
+
 /// What a rule sees and where its findings go.
 struct Lint<'a> {
     file: &'a Dockerfile,
     text: &'a str,
+    globals: Globals,
     /// Of each stage the earlier stage that it starts from.
     parents: Vec<Option<usize>>,
     findings: Vec<Diagnostic>,
@@ -29,7 +34,7 @@ struct Lint<'a> {
 type Check = fn(&mut Lint<'_>);
 
 /// Every rule that needs nothing but the file, with its function.
-const RULES: [(Rule, Check); 16] = [
+const RULES: [(Rule, Check); 19] = [
     (Rule::StageNameCasing, casing::stage_name_casing),
     (Rule::FromAsCasing, casing::from_as_casing),
     (Rule::ConsistentInstructionCasing, casing::consistent_instruction_casing),
@@ -37,6 +42,9 @@ const RULES: [(Rule, Check); 16] = [
     (Rule::NoEmptyContinuation, config::no_empty_continuation),
     (Rule::DuplicateStageName, from::duplicate_stage_name),
     (Rule::ReservedStageName, from::reserved_stage_name),
+    (Rule::UndefinedArgInFrom, from::undefined_arg_in_from),
+    (Rule::InvalidDefaultArgInFrom, from::invalid_default_arg_in_from),
+    (Rule::InvalidDefinitionDescription, from::invalid_definition_description),
     (Rule::RedundantTargetPlatform, from::redundant_target_platform),
     (Rule::FromPlatformFlagConstDisallowed, from::from_platform_flag_const_disallowed),
     (Rule::JsonArgsRecommended, config::json_args_recommended),
@@ -53,19 +61,24 @@ const RULES: [(Rule, Check); 16] = [
 /// These are all findings, also those that nobody wants: `settle` applies
 /// `# check=`.
 pub fn lint(file: &Dockerfile, text: &str) -> Vec<Diagnostic> {
-    let mut lint = Lint { file, text, parents: parents(file), findings: Vec::new() };
+    let globals = Globals::of(file);
+    let parents = parents(file, &globals);
+    let mut lint = Lint { file, text, globals, parents, findings: Vec::new() };
     for (_, check) in RULES {
         check(&mut lint);
     }
     lint.findings
 }
 
-/// Of each stage the earlier stage that it starts from.
-fn parents(file: &Dockerfile) -> Vec<Option<usize>> {
+/// Of each stage the earlier stage that it starts from, by the defaults of
+/// the global arguments.
+fn parents(file: &Dockerfile, globals: &Globals) -> Vec<Option<usize>> {
     let mut known = HashMap::new();
     let mut parents = Vec::with_capacity(file.stages.len());
     for (index, stage) in file.stages.iter().enumerate() {
-        parents.push(known.get(&stage.base.raw.to_lowercase()).copied());
+        let base = globals.expand(&stage.base);
+        let base = base.map_or_else(|| stage.base.raw.to_lowercase(), |it| it.text.to_lowercase());
+        parents.push(known.get(&base).copied());
         known.extend(stage.key().map(|key| (key, index)));
     }
     parents
@@ -81,17 +94,18 @@ impl<'a> Lint<'a> {
         self.stages().flat_map(|stage| &stage.instructions)
     }
 
-    /// Whether `test` holds for an instruction of a stage that `index` is
-    /// built on.
-    fn inherits(&self, index: usize, test: fn(&InstructionKind) -> bool) -> bool {
-        let mut stage = index;
-        while let Some(parent) = self.parents[stage] {
-            if self.file.stages[parent].instructions.iter().any(|it| test(&it.kind)) {
-                return true;
-            }
-            stage = parent;
+    /// Of each stage whether `test` holds for an instruction of a stage that
+    /// it is built on.
+    fn inherited(&self, test: fn(&InstructionKind) -> bool) -> Vec<bool> {
+        // A parent comes before its children, so one pass is enough.
+        let mut has: Vec<bool> = Vec::with_capacity(self.parents.len());
+        let mut inherited = Vec::with_capacity(self.parents.len());
+        for (stage, &parent) in self.file.stages.iter().zip(&self.parents) {
+            let above = parent.is_some_and(|parent| has[parent]);
+            inherited.push(above);
+            has.push(above || stage.instructions.iter().any(|it| test(&it.kind)));
         }
-        false
+        inherited
     }
 
     fn report(&mut self, finding: Diagnostic) {

@@ -3,7 +3,7 @@
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Item, ItemKind, Stage};
 use crate::comments::{self, CheckOptions};
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::directive::Directives;
+use crate::directive::{self, Directives};
 use crate::heredoc;
 use crate::instruction::{self, Statement};
 use crate::lines::{Lines, LogicalLine, PhysicalLine, is_comment};
@@ -127,6 +127,9 @@ impl<'a> Parser<'a> {
 
     fn file(&mut self) {
         self.preamble();
+        if self.foreign() {
+            return;
+        }
         while let Some(line) = self.lines.next() {
             if line.text.trim().is_empty() {
                 self.comments.clear();
@@ -182,6 +185,25 @@ impl<'a> Parser<'a> {
                 }
             }
         }
+    }
+
+    /// Reports a file in another language: every line of it would be an
+    /// error.
+    fn foreign(&mut self) -> bool {
+        let text = self.lines.text();
+        let Some(syntax) = directive::foreign_syntax(text) else { return false };
+        let start = self.lines.offset();
+        if self.file.directives.syntax.is_some() || start == text.len() {
+            return false;
+        }
+        let frontend = syntax.raw.split_whitespace().next().unwrap_or_default().to_owned();
+        let message = format!("this is a file for the front end `{frontend}`, no Dockerfile");
+        let error = Diagnostic::error(syntax.span, message);
+        self.diagnostics.push(error.help("a Dockerfile names its front end in `# syntax=…`"));
+        self.lines.seek(text.len());
+        self.item(ItemKind::Foreign, start);
+        self.file.directives.syntax = Some(syntax);
+        true
     }
 
     fn comment(&mut self, line: &str) {

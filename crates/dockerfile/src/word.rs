@@ -52,6 +52,20 @@ pub struct Expanded {
     pub used: BTreeSet<String>,
     /// The variables that were asked for and not set.
     pub unset: BTreeSet<String>,
+    /// Each use of a variable that is not set, in order.
+    pub unset_at: Vec<UnsetUse>,
+}
+
+/// A use of a variable that is not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsetUse {
+    /// The name.
+    pub name: String,
+    /// Where the name stands in the word, in bytes; `Word::locate_range`
+    /// leads to the file.
+    pub range: std::ops::Range<usize>,
+    /// Whether a modifier says what to do then: `${v:-word}` and the like.
+    pub guarded: bool,
 }
 
 /// What a word became that may be several.
@@ -63,6 +77,8 @@ pub struct ExpandedWords {
     pub used: BTreeSet<String>,
     /// The variables that were asked for and not set.
     pub unset: BTreeSet<String>,
+    /// Each use of a variable that is not set, in order.
+    pub unset_at: Vec<UnsetUse>,
 }
 
 /// Why a word has no value. Offsets are bytes into the word.
@@ -157,7 +173,7 @@ pub fn expand<L: Lookup + ?Sized>(
     }
     let mut lexer = Lexer::new(word, env, Mode { escape, quotes: true });
     let text = lexer.all()?.text;
-    Ok(Expanded { text, used: lexer.used, unset: lexer.unset })
+    Ok(Expanded { text, used: lexer.used, unset: lexer.unset, unset_at: lexer.unset_at })
 }
 
 /// The same, then split at blanks that are not quoted: `EXPOSE $PORTS`.
@@ -168,7 +184,7 @@ pub fn expand_words<L: Lookup + ?Sized>(
 ) -> Result<ExpandedWords, WordError> {
     let mut lexer = Lexer::new(word, env, Mode { escape, quotes: true });
     let words = lexer.all()?.words();
-    Ok(ExpandedWords { words, used: lexer.used, unset: lexer.unset })
+    Ok(ExpandedWords { words, used: lexer.used, unset: lexer.unset, unset_at: lexer.unset_at })
 }
 
 /// Expands the body of a heredoc of `COPY` or `ADD`: quotes stay, a backslash
@@ -179,7 +195,7 @@ pub fn expand_heredoc<L: Lookup + ?Sized>(body: &str, env: &L) -> Result<Expande
     }
     let mut lexer = Lexer::new(body, env, Mode { escape: '\\', quotes: false });
     let text = lexer.all()?.text;
-    Ok(Expanded { text, used: lexer.used, unset: lexer.unset })
+    Ok(Expanded { text, used: lexer.used, unset: lexer.unset, unset_at: lexer.unset_at })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::ast::{
     Cmd, CommandLine, Device, Entrypoint, Healthcheck, HealthcheckCmd, Network, Run, Security,
     Shell, Word,
 };
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::duration;
 use crate::flags::FlagSpec;
 use crate::mount::Mount;
@@ -41,21 +41,26 @@ pub(super) fn run(statement: &mut Statement<'_>) -> Option<Run> {
     let devices = statement.flags().many("device");
     let devices = devices.iter().filter_map(|word| device(statement, word)).collect();
     let command = command_line(statement)?;
-    if is_empty(&command) {
+    if command == CommandLine::Exec(Vec::new()) {
         statement.missing("a command");
         return None;
     }
+    warn_if_bare(statement, &command);
     Some(Run { command, mounts, network, security, devices })
 }
 
 pub(super) fn cmd(statement: &mut Statement<'_>) -> Option<Cmd> {
     statement.check_flags(&[]);
-    Some(Cmd { command: empty_as_exec(command_line(statement)?) })
+    let command = command_line(statement)?;
+    warn_if_bare(statement, &command);
+    Some(Cmd { command })
 }
 
 pub(super) fn entrypoint(statement: &mut Statement<'_>) -> Option<Entrypoint> {
     statement.check_flags(&[]);
-    Some(Entrypoint { command: empty_as_exec(command_line(statement)?) })
+    let command = command_line(statement)?;
+    warn_if_bare(statement, &command);
+    Some(Entrypoint { command })
 }
 
 pub(super) fn shell(statement: &mut Statement<'_>) -> Option<Shell> {
@@ -88,8 +93,8 @@ pub(super) fn healthcheck(statement: &mut Statement<'_>) -> Option<Healthcheck> 
     let rest = statement.line.text[behind..range.end].trim_start().len();
     let rest = range.end - rest..range.end;
     match kind.raw.to_ascii_uppercase().as_str() {
+        // The flags do nothing here, and are not even read by `BuildKit`.
         "NONE" => {
-            statement.check_flags(&[]);
             if !rest.is_empty() {
                 let span = statement.line.span(rest.start, rest.end);
                 let message = "`HEALTHCHECK NONE` takes no arguments";
@@ -184,9 +189,19 @@ fn is_empty(command: &CommandLine) -> bool {
     }
 }
 
-/// A bare `CMD` is `CMD []`.
-fn empty_as_exec(command: CommandLine) -> CommandLine {
-    if is_empty(&command) { CommandLine::Exec(Vec::new()) } else { command }
+/// A bare `CMD` is no `CMD []`: it is the shell with an empty command.
+fn warn_if_bare(statement: &mut Statement<'_>, command: &CommandLine) {
+    if !matches!(command, CommandLine::Shell(..)) || !is_empty(command) {
+        return;
+    }
+    let keyword = statement.keyword();
+    let message = format!("`{keyword}` without a command runs the shell with nothing to do");
+    let warning = Diagnostic::warning(Rule::EmptyCommand, statement.keyword_span(), message);
+    let help = match keyword {
+        "RUN" => "write the command behind it, or remove the line".to_owned(),
+        _ => format!("to clear what the base image has, write `{keyword} []`"),
+    };
+    statement.report(warning.help(help));
 }
 
 /// The value of a flag that takes one of a few words.

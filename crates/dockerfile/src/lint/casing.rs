@@ -50,11 +50,11 @@ pub(super) fn from_as_casing(lint: &mut Lint<'_>) {
 }
 
 pub(super) fn consistent_instruction_casing(lint: &mut Lint<'_>) {
-    let args = lint.file.global_args.iter().map(|arg| arg.keyword);
+    // Global arguments do not count, as in `BuildKit`.
     let stages = lint.stages().flat_map(|stage| {
         std::iter::once(stage.keyword).chain(stage.instructions.iter().map(|it| it.keyword))
     });
-    let keywords: Vec<Span> = args.chain(stages).collect();
+    let keywords: Vec<Span> = stages.collect();
     let count = |wanted| keywords.iter().filter(|k| case(k.slice(lint.text)) == wanted).count();
     let (majority, name) = if count(Case::Lower) > count(Case::Upper) {
         (Case::Lower, "lower")

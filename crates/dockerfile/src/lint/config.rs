@@ -16,9 +16,9 @@ pub(super) fn no_empty_continuation(lint: &mut Lint<'_>) {
 }
 
 pub(super) fn json_args_recommended(lint: &mut Lint<'_>) {
-    for (index, stage) in lint.stages().enumerate() {
+    let inherited = lint.inherited(|kind| matches!(kind, InstructionKind::Shell(_)));
+    for (stage, mut has_shell) in lint.stages().zip(inherited) {
         // Who sets a shell wants it.
-        let mut has_shell = lint.inherits(index, |kind| matches!(kind, InstructionKind::Shell(_)));
         for instruction in &stage.instructions {
             let command = match &instruction.kind {
                 InstructionKind::Shell(_) => {
@@ -61,8 +61,9 @@ pub(super) fn maintainer_deprecated(lint: &mut Lint<'_>) {
 }
 
 pub(super) fn workdir_relative_path(lint: &mut Lint<'_>) {
-    for (index, stage) in lint.stages().enumerate() {
-        if lint.inherits(index, |kind| matches!(kind, InstructionKind::Workdir(_))) {
+    let inherited = lint.inherited(|kind| matches!(kind, InstructionKind::Workdir(_)));
+    for (stage, has_workdir) in lint.stages().zip(inherited) {
+        if has_workdir {
             continue;
         }
         let first = stage.instructions.iter().find_map(|instruction| match &instruction.kind {
@@ -152,9 +153,8 @@ fn names_secret(name: &str) -> bool {
 }
 
 pub(super) fn secrets_used_in_arg_or_env(lint: &mut Lint<'_>) {
-    let global = lint.file.global_args.iter().flat_map(|arg| &arg.entries);
-    let mut found: Vec<(&str, &str, Span)> =
-        global.map(|entry| ("ARG", entry.name.as_str(), entry.span)).collect();
+    // Global arguments are not in the image unless a stage declares them too.
+    let mut found: Vec<(&str, &str, Span)> = Vec::new();
     for instruction in lint.instructions() {
         match &instruction.kind {
             InstructionKind::Arg(arg) => {
@@ -180,17 +180,18 @@ pub(super) fn secrets_used_in_arg_or_env(lint: &mut Lint<'_>) {
 pub(super) fn expose_invalid_format(lint: &mut Lint<'_>) {
     for instruction in lint.instructions() {
         let InstructionKind::Expose(expose) = &instruction.kind else { continue };
-        for port in expose.ports.iter().filter(|port| port.raw.contains(':')) {
-            // `${PORT:-80}` has a colon too.
-            if port.raw.contains('$') {
+        for port in &expose.ports {
+            // What a variable holds is not known here, and `${PORT:-80}` has a
+            // colon too.
+            let Some((host, container)) = port.raw.rsplit_once(':') else { continue };
+            if port.raw.contains('$') || host.is_empty() {
                 continue;
             }
             let message = format!("`{}` has an address or a host port", port.raw);
             let rule = Rule::ExposeInvalidFormat;
-            lint.report(
-                Diagnostic::warning(rule, port.span, message)
-                    .help("`EXPOSE` names the container's port; publish it with `-p` when running"),
-            );
+            lint.report(Diagnostic::warning(rule, port.span, message).help(format!(
+                "write `EXPOSE {container}`, and publish the port with `-p` when running"
+            )));
         }
     }
 }

@@ -101,8 +101,9 @@ impl Values {
             ("sharing", span(&self.sharing), kind == "cache"),
             ("required", self.required.map(|(_, span)| span), secret_or_ssh),
             ("env", span(&self.env), kind == "secret"),
-            ("from", span(&self.from), !secret_or_ssh && kind != "tmpfs"),
-            ("source", span(&self.source), kind != "ssh" && kind != "tmpfs"),
+            // Elsewhere they are without effect, which `BuildKit` lets pass.
+            ("from", span(&self.from), kind != "secret"),
+            ("source", span(&self.source), kind != "ssh"),
         ];
         for (key, place, allowed) in rules {
             if let (Some(span), false) = (place, allowed) {

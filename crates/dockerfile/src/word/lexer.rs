@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pattern::Pattern;
-use super::{Lookup, WordError};
+use super::{Lookup, UnsetUse, WordError};
 
 /// Deeper nesting of `${…}` is an error; keeps the recursion bounded.
 const DEPTH_LIMIT: usize = 64;
@@ -74,12 +74,13 @@ pub(super) struct Lexer<'a, L: ?Sized> {
     depth: usize,
     pub(super) used: BTreeSet<String>,
     pub(super) unset: BTreeSet<String>,
+    pub(super) unset_at: Vec<UnsetUse>,
 }
 
 impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
     pub(super) fn new(text: &'a str, env: &'a L, mode: Mode) -> Self {
-        let (used, unset) = (BTreeSet::new(), BTreeSet::new());
-        Self { text, position: 0, env, mode, depth: 0, used, unset }
+        let (used, unset, unset_at) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        Self { text, position: 0, env, mode, depth: 0, used, unset, unset_at }
     }
 
     /// The whole word.
@@ -239,8 +240,14 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         &rest[..length]
     }
 
-    fn lookup(&mut self, name: &str) -> Option<&'a str> {
+    fn lookup(&mut self, name: &'a str, guarded: bool) -> Option<&'a str> {
         let value = self.env.get(name);
+        if value.is_none() {
+            // A name is a piece of the text, so its address is its place.
+            let start = name.as_ptr() as usize - self.text.as_ptr() as usize;
+            let range = start..start + name.len();
+            self.unset_at.push(UnsetUse { name: name.to_owned(), range, guarded });
+        }
         let names = if value.is_some() { &mut self.used } else { &mut self.unset };
         if !names.contains(name) {
             names.insert(name.to_owned());
@@ -248,8 +255,8 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         value
     }
 
-    fn value(&mut self, name: &str) -> String {
-        self.lookup(name).unwrap_or("").to_owned()
+    fn value(&mut self, name: &'a str) -> String {
+        self.lookup(name, false).unwrap_or("").to_owned()
     }
 
     /// The word of a modifier, up to `closing`.
@@ -261,13 +268,13 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
     /// `-`, `+` and `?`, with or without `:` (then empty counts as unset).
     fn default(
         &mut self,
-        name: &str,
+        name: &'a str,
         modifier: char,
         empty_is_unset: bool,
         offset: usize,
     ) -> Result<String, WordError> {
         let word = self.operand('}', false, offset)?;
-        let value = self.lookup(name);
+        let value = self.lookup(name, true);
         let present = value.filter(|value| !(empty_is_unset && value.is_empty()));
         match (modifier, present) {
             ('-', None) | ('+', Some(_)) => Ok(word),
@@ -284,12 +291,12 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
     }
 
     /// `#`, `##`, `%`, `%%`.
-    fn trim(&mut self, name: &str, modifier: char, offset: usize) -> Result<String, WordError> {
+    fn trim(&mut self, name: &'a str, modifier: char, offset: usize) -> Result<String, WordError> {
         let word = self.operand('}', true, offset)?;
         let (longest, pattern) =
             word.strip_prefix(modifier).map_or((false, word.as_str()), |rest| (true, rest));
         let pattern = parse_pattern(pattern, name, offset)?;
-        let value = self.lookup(name).unwrap_or("");
+        let value = self.lookup(name, false).unwrap_or("");
         Ok(match modifier {
             '#' => pattern.trim_prefix(value, longest),
             _ => pattern.trim_suffix(value, longest),
@@ -298,7 +305,7 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
     }
 
     /// `/pattern/replacement` and `//pattern/replacement`.
-    fn replace(&mut self, name: &str, offset: usize) -> Result<String, WordError> {
+    fn replace(&mut self, name: &'a str, offset: usize) -> Result<String, WordError> {
         let all = self.peek() == Some('/');
         if all {
             self.position += 1;
@@ -306,7 +313,7 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         let pattern = self.operand('/', true, offset)?;
         let replacement = self.operand('}', true, offset)?;
         let pattern = parse_pattern(&pattern, name, offset)?;
-        let value = self.lookup(name).unwrap_or("");
+        let value = self.lookup(name, false).unwrap_or("");
         let limit = if all { usize::MAX } else { 1 };
         Ok(pattern.replace(value, &replacement, limit))
     }
