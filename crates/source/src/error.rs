@@ -72,6 +72,9 @@ pub enum Error {
         /// Its type.
         media_type: String,
     },
+    /// Not an archive, where one is needed.
+    #[error("{0} is no tar archive, compressed or not")]
+    NoArchive(String),
     /// It cannot be brought yet.
     #[error("cannot bring `{0}` yet")]
     Unsupported(String),

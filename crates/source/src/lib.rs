@@ -14,6 +14,7 @@
 mod error;
 mod fetch;
 mod image;
+mod layout;
 mod local;
 mod progress;
 mod remote;
@@ -21,5 +22,6 @@ mod remote;
 pub use error::{Error, Result};
 pub use fetch::fetch;
 pub use image::{Images, ParsedImage, PullPolicy, parse_image};
+pub use layout::{LayoutReference, import_layout};
 pub use local::Context;
-pub use remote::{Credentials, Fetched, Remotes};
+pub use remote::{Credentials, Download, Fetched, Remotes, is_archive};

@@ -3,7 +3,10 @@
 //! Nothing is transferred: files are read where they lie. Every path is resolved below the
 //! folder, so that a link in it cannot lead to a file outside.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use lathe_pattern::{Ignore, IgnoreFile, Walk};
 use lathe_rootfs::{Root, Selection};
@@ -18,7 +21,7 @@ const IGNORE_LIMIT: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Context {
     root: Root,
-    ignore: Option<Ignore>,
+    ignore: Option<Arc<Ignore>>,
     ignore_file: Option<PathBuf>,
 }
 
@@ -41,7 +44,7 @@ impl Context {
                 let ignore = file
                     .compile()
                     .map_err(|source| Error::Ignore { path: path.clone(), source })?;
-                return Ok(Self { root, ignore: Some(ignore), ignore_file: Some(path) });
+                return Ok(Self { root, ignore: Some(Arc::new(ignore)), ignore_file: Some(path) });
             }
         }
         Ok(Self { root, ignore: None, ignore_file: None })
@@ -55,6 +58,11 @@ impl Context {
     /// Returns the ignore file, relative to the folder.
     pub fn ignore_file(&self) -> Option<&Path> {
         self.ignore_file.as_deref()
+    }
+
+    /// Returns the patterns of the ignore file.
+    pub fn ignore(&self) -> Option<Arc<Ignore>> {
+        self.ignore.clone()
     }
 
     /// Tells whether a file belongs to the context, and whether a folder is to be entered.

@@ -3,7 +3,9 @@
 //! Each becomes a snapshot; what is known of it from earlier is in the store's memo, so that an
 //! unchanged file or commit is not brought again.
 
-use std::{io::Read, sync::Arc};
+mod archive;
+
+use std::sync::Arc;
 
 use lathe_event::StepId;
 use lathe_graph::{GitSource, HttpSource};
@@ -11,6 +13,8 @@ use lathe_snapshot::Snapshots;
 use lathe_store::SnapshotId;
 
 use crate::{Error, Images, Result};
+
+pub use archive::is_archive;
 
 /// What was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,15 @@ pub struct Fetched {
     pub time: Option<i64>,
     /// The commit of a repository, the digest of a download.
     pub revision: Option<String>,
+}
+
+/// What the URL of a build context leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Download {
+    /// An archive; these are its files.
+    Archive(Fetched),
+    /// Anything else, which is taken for a Dockerfile.
+    Text(Vec<u8>),
 }
 
 /// Finds the value of a secret of the build by its id.
@@ -56,8 +69,9 @@ impl Remotes {
         Err(Error::Unsupported(source.url.clone()))
     }
 
-    /// Unpacks an archive, compressed or not, into a snapshot.
-    pub fn archive(&self, _archive: impl Read, name: &str) -> Result<Fetched> {
-        Err(Error::Unsupported(name.to_owned()))
+    /// Downloads what a build context's URL leads to: an archive, which is unpacked, or a
+    /// Dockerfile.
+    pub fn http_context(&self, source: &HttpSource) -> Result<Download> {
+        Err(Error::Unsupported(source.url.clone()))
     }
 }
