@@ -17,6 +17,7 @@
 
 mod lower;
 mod options;
+mod outline;
 mod path;
 mod plan;
 mod remote;
@@ -27,6 +28,9 @@ mod tests;
 
 pub use lower::lower;
 pub use options::{Entitlement, FrontendOptions, NamedContext, PlanScope};
+pub use outline::{
+    Outline, OutlineArg, OutlineCache, OutlineNeed, Target, Targets, outline, targets,
+};
 pub use plan::{Planned, plan};
 pub use remote::{Remote, RemoteError, parse_remote, parse_remote_context, redact};
 pub use stage::{Base, StageGraph, StageId, StagePlan, WantedImage};

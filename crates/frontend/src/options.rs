@@ -26,6 +26,8 @@ pub enum Entitlement {
     SecurityInsecure,
     /// `device`
     Device,
+    /// `buildx.local.delete`: an output may delete files of its folder.
+    LocalDelete,
 }
 
 /// Which stages are looked at.

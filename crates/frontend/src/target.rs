@@ -1,6 +1,6 @@
 //! What lowering needs to know of images, and what it makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lathe_dockerfile::Diagnostic;
 use lathe_graph::{BuildGraph, SourceOp, VertexId};
@@ -24,6 +24,8 @@ pub struct PinnedImage {
 pub struct Resolution {
     /// The images.
     pub images: BTreeMap<WantedImage, PinnedImage>,
+    /// Images that could not be had, where checks go on without them.
+    pub unknown: BTreeSet<WantedImage>,
 }
 
 /// An item of the image's history that this build adds.

@@ -69,7 +69,12 @@ fn lowered(text: &str) -> String {
     let wanted = planned.stages.wanted().into_keys();
     let images =
         wanted.map(|image| (image.clone(), pinned(&image.reference.to_string()))).collect();
-    match lower(&parse.file, &planned.stages, &Resolution { images }, &options()) {
+    match lower(
+        &parse.file,
+        &planned.stages,
+        &Resolution { images, ..Resolution::default() },
+        &options(),
+    ) {
         Ok(lowered) => lathe_graph::dump(&lowered.graph) + &dump_target(&lowered.target),
         Err(errors) => render(&errors),
     }
