@@ -6,7 +6,7 @@ use lathe_oci::{BuiltImage, Descriptor, Digest, Reference};
 use lathe_store::SnapshotId;
 
 use crate::{
-    ArchiveForm, ArchiveImage, Destination, Env, Error, ExportSpec, LayoutForm, Owners, Push,
+    Annotation, ArchiveForm, ArchiveImage, Destination, Env, Error, ExportSpec, LayoutForm, Owners, Push,
     PushReport, Result, archive::write_archive, layout::write_layout, push::push,
     stored::store_image, tree,
 };
@@ -24,6 +24,8 @@ pub struct ExportRequest<'a> {
     pub names: &'a [Reference],
     /// Latest modification time in a tar of the files, in seconds since 1970.
     pub epoch: Option<i64>,
+    /// Remarks for the image (`--annotation`), besides those of an output.
+    pub annotations: &'a [Annotation],
     /// Whom the files of a folder belong to.
     pub owners: Owners,
 }

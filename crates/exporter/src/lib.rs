@@ -21,6 +21,7 @@
 //! - `INV-EXPORTER-NAMES`: a name inside of an archive that is loaded is a key, never a path.
 #![forbid(unsafe_code)]
 
+mod annotation;
 mod archive;
 mod compress;
 mod documents;
@@ -38,6 +39,7 @@ mod stored;
 mod tar;
 mod tree;
 
+pub use annotation::{Annotation, AnnotationError, AnnotationTarget};
 pub use archive::{ArchiveForm, ArchiveImage, write_archive};
 pub use compress::compressed_image;
 pub use env::{ClientResult, Env};

@@ -261,7 +261,7 @@ fn boolean(key: &str, value: &str) -> Result<bool, String> {
 }
 
 /// Returns the one of `known` that differs from `word` by at most two letters, if any does.
-fn near<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn near<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = if word.len() < 4 { 1 } else { 2 };
     let ranked = known.iter().map(|other| (distance(word.as_bytes(), other.as_bytes()), *other));
     ranked.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other)

@@ -24,6 +24,7 @@ fn request<'a>(image: &'a BuiltImage, names: &'a [Reference]) -> ExportRequest<'
         tree: None,
         names,
         epoch: None,
+        annotations: &[],
         owners: Owners::Caller,
     }
 }

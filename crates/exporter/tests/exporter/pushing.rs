@@ -70,6 +70,7 @@ fn an_output_pushes_under_all_names() {
         tree: None,
         names: &names,
         epoch: None,
+        annotations: &[],
         owners: Owners::Caller,
     };
     let receipt = export(&fixture.env(), &spec, &request).unwrap();
