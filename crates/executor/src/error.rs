@@ -37,6 +37,9 @@ pub enum Error {
     /// A namespace could not be made or opened.
     #[error("namespace `{}`", path.display())]
     Namespace { path: PathBuf, source: io::Error },
+    /// The host name cannot be one.
+    #[error("host name `{name}`: {problem}")]
+    Hostname { name: String, problem: &'static str },
     /// The socket that a lent one leads to is not there.
     #[error("forward to the socket `{}`", path.display())]
     Upstream { path: PathBuf, source: io::Error },

@@ -25,7 +25,8 @@ pub struct Sandbox {
     pub rootfs_access: Access,
     /// Mounts below the root, in the order in which they are to be made.
     pub mounts: Vec<Mount>,
-    /// The name in the new UTS namespace; the host's when `None`.
+    /// The name in the new UTS namespace, of at most 64 bytes; the host's when
+    /// `None`.
     pub hostname: Option<String>,
     /// Which network the process sees.
     pub network: Network,
@@ -92,6 +93,8 @@ pub enum MountKind {
 /// Whether mounts below a bind source come along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Depth {
+    /// They do not, unless the kernel insists: in a user namespace it does for
+    /// mounts that were made outside of it.
     Single,
     Recursive,
 }
@@ -114,7 +117,9 @@ pub enum Security {
     /// Docker's default capabilities, seccomp profile, masked and read-only
     /// paths.
     Default,
-    /// All capabilities of the caller, no seccomp filter, nothing masked.
+    /// All capabilities of the caller, for other users than root as well, no
+    /// seccomp filter, nothing masked; from root of the machine also some
+    /// devices of the host (loop, fuse, kvm, tun, kmsg).
     Insecure,
 }
 
@@ -150,7 +155,8 @@ pub struct Process {
     pub user: UserIds,
     /// A pseudo terminal in place of the three standard streams.
     pub terminal: Option<TerminalSize>,
-    /// Limits to lower; a limit above the caller's hard limit is cut to that.
+    /// Limits to set. One that the caller may not give, because it is above the
+    /// caller's own hard limit, is cut to that.
     pub rlimits: Vec<Rlimit>,
 }
 
@@ -184,10 +190,12 @@ pub struct TerminalSize {
     pub columns: u16,
 }
 
-/// One resource limit (`setrlimit(2)`), in the unit of its resource.
+/// One resource limit (`setrlimit(2)`), in the unit of its resource. Read from
+/// docker's `NAME=SOFT[:HARD]` by `parse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
     pub resource: Resource,
+    /// [`UNLIMITED`](crate::UNLIMITED) for no limit.
     pub soft: u64,
     pub hard: u64,
 }

@@ -146,14 +146,13 @@ fn accept(route: &Route, connections: &mut Vec<Connection>) -> rustix::io::Resul
 fn connect(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match SocketAddrUnix::new(path) {
-        Ok(address) => rustix::net::connect(&socket, &address)?,
+    if let Ok(address) = SocketAddrUnix::new(path) {
+        rustix::net::connect(&socket, &address)?;
+    } else {
         // Addresses have 108 bytes; paths may have more.
-        Err(_) => {
-            let held = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            let short = format!("/proc/self/fd/{}", held.as_raw_fd());
-            rustix::net::connect(&socket, &SocketAddrUnix::new(short)?)?;
-        }
+        let held = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let short = format!("/proc/self/fd/{}", held.as_raw_fd());
+        rustix::net::connect(&socket, &SocketAddrUnix::new(short)?)?;
     }
     Ok(socket)
 }

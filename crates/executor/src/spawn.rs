@@ -122,6 +122,8 @@ impl Running {
 /// The calling process must be root in its user namespace and have a mount
 /// namespace of its own.
 pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Running> {
+    check_hostname(sandbox)?;
+    check_sockets(sandbox)?;
     let mut fds = open_streams(stdio)?;
     if let Network::Join(path) = &sandbox.network {
         let namespace =
@@ -130,7 +132,6 @@ pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Runni
     }
     let contents: Vec<&[u8]> = sandbox.files.iter().map(|file| file.content.as_slice()).collect();
     let task = Task::Create(Cow::Borrowed(sandbox));
-    check_sockets(sandbox)?;
     let (mut running, listeners) = start(task, process, sandbox.security, &contents, fds)?;
     if !sandbox.sockets.is_empty() {
         let routes = sandbox.sockets.iter().zip(listeners).map(|(socket, listener)| Route {
@@ -141,6 +142,20 @@ pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Runni
         running.relay = Some(Relay::start(routes.collect()).map_err(Error::Relay)?);
     }
     Ok(running)
+}
+
+/// Refuses a name which the kernel would, or which would be more than a name in
+/// `/etc/hosts`.
+fn check_hostname(sandbox: &Sandbox) -> Result<()> {
+    let Some(name) = &sandbox.hostname else { return Ok(()) };
+    let odd = |character: char| character.is_whitespace() || character.is_control();
+    let problem = match name.len() {
+        0 => "it is empty",
+        65.. => "it has more than 64 bytes",
+        _ if name.contains(odd) => "it contains white space",
+        _ => return Ok(()),
+    };
+    Err(Error::Hostname { name: name.clone(), problem })
 }
 
 /// Finds a mistyped socket before the process does, which could not tell why.

@@ -17,6 +17,7 @@ use super::target::stat;
 use super::tty;
 use crate::Process;
 use crate::Sandbox;
+use crate::Security;
 use crate::wire::Failure;
 
 /// Devices of every container: name, major and minor number.
@@ -57,7 +58,10 @@ pub(crate) fn populate(
     let dev =
         filesystem("tmpfs", &[("mode", "755"), ("size", "65536k")], NOSUID).map_err(failed)?;
     attach(&dev, &target).map_err(failed)?;
-    devices(&dev)?;
+    let nodes = devices(&dev)?;
+    if (nodes, sandbox.security) == (Nodes::Made, Security::Insecure) {
+        privileged(&dev)?;
+    }
     for (name, text) in LINKS {
         rustix::fs::symlinkat(*text, &dev, *name).map_err(failed)?;
     }
@@ -98,9 +102,16 @@ fn terminals() -> rustix::io::Result<OwnedFd> {
     }
 }
 
+/// Where the devices of a sandbox come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nodes {
+    Made,
+    Lent,
+}
+
 /// Makes the device nodes, or lends the caller's where nodes cannot be made,
 /// as in every user namespace.
-fn devices(dev: &OwnedFd) -> Result<(), Failure> {
+fn devices(dev: &OwnedFd) -> Result<Nodes, Failure> {
     let mut lend = false;
     for (name, major, minor) in DEVICES {
         let failed = |errno: Errno| Failure::setup(format!("make `/dev/{name}`"), errno);
@@ -117,7 +128,59 @@ fn devices(dev: &OwnedFd) -> Result<(), Failure> {
             on_file(dev, name, &device).map_err(failed)?;
         }
     }
+    Ok(if lend { Nodes::Lent } else { Nodes::Made })
+}
+
+/// Devices of the host which an insecure process gets from root of the machine,
+/// where the host has them: BuildKit's list. The loop devices come after.
+const PRIVILEGED: &[&str] = &["kmsg", "cuse", "fuse", "kvm", "net/tun", "loop-control"];
+/// How many loop devices there are beyond those that the host has already: one
+/// that is freshly made by `loop-control` must have a node.
+const MORE_LOOPS: u32 = 8;
+
+fn privileged(dev: &OwnedFd) -> Result<(), Failure> {
+    for name in PRIVILEGED {
+        let failed = |errno: Errno| Failure::setup(format!("make `/dev/{name}`"), errno);
+        let Some((kind, mode, number)) = host_node(name).map_err(failed)? else { continue };
+        if let Some((directory, _)) = name.split_once('/') {
+            rustix::fs::mkdirat(dev, directory, Mode::from_raw_mode(0o755)).map_err(failed)?;
+        }
+        rustix::fs::mknodat(dev, *name, kind, mode, number).map_err(failed)?;
+    }
+    loops(dev).map_err(|errno| Failure::setup("make `/dev/loop0`", errno))
+}
+
+fn loops(dev: &OwnedFd) -> rustix::io::Result<()> {
+    if host_node("loop-control")?.is_none() {
+        return Ok(());
+    }
+    let mut more = MORE_LOOPS;
+    for index in 0.. {
+        let name = format!("loop{index}");
+        let mode = match host_node(&name)? {
+            Some((_, mode, _)) => mode,
+            None if more == 0 => return Ok(()),
+            None => {
+                more -= 1;
+                Mode::from_raw_mode(0o660)
+            }
+        };
+        rustix::fs::mknodat(dev, name, FileType::BlockDevice, mode, rustix::fs::makedev(7, index))?;
+    }
     Ok(())
+}
+
+/// Returns kind, mode and number of a device of the host, if it is there.
+fn host_node(name: &str) -> rustix::io::Result<Option<(FileType, Mode, u64)>> {
+    match rustix::fs::lstat(format!("/dev/{name}")) {
+        Ok(found) => {
+            let kind = FileType::from_raw_mode(found.st_mode);
+            let device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
+            Ok(device.then(|| (kind, Mode::from_raw_mode(found.st_mode), found.st_rdev)))
+        }
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The mount of the caller's null device.

@@ -17,6 +17,7 @@ use crate::Init;
 use crate::Process;
 use crate::Resource;
 use crate::Rlimit;
+use crate::UNLIMITED;
 use crate::UserIds;
 use crate::sys;
 use crate::wire;
@@ -95,14 +96,24 @@ fn own(stream: &OwnedFd, user: &UserIds) {
     let _kept = rustix::fs::fchown(stream, Some(uid), None);
 }
 
-/// Lowers one limit. What the caller's own hard limit forbids is cut.
+/// Sets one limit. What only root of the machine may give is cut to what the
+/// caller has.
 fn limit(limit: &Rlimit) -> Result<(), Failure> {
+    use rustix::process::Rlimit as Kernel;
     let resource = resource(limit.resource);
-    let hard = rustix::process::getrlimit(resource).maximum;
-    let capped = |value: u64| Some(hard.map_or(value, |hard| value.min(hard)));
-    let new = rustix::process::Rlimit { current: capped(limit.soft), maximum: capped(limit.hard) };
-    rustix::process::setrlimit(resource, new)
-        .map_err(|errno| Failure::setup(format!("set the limit {:?}", limit.resource), errno))
+    let value = |value: u64| (value != UNLIMITED).then_some(value);
+    let asked = Kernel { current: value(limit.soft), maximum: value(limit.hard) };
+    let set = match rustix::process::setrlimit(resource, asked) {
+        Err(rustix::io::Errno::PERM) => {
+            let most = rustix::process::getrlimit(resource).maximum;
+            let cut = |value: u64| Some(most.map_or(value, |most| value.min(most)));
+            let cut = Kernel { current: cut(limit.soft), maximum: cut(limit.hard) };
+            rustix::process::setrlimit(resource, cut)
+        }
+        other => other,
+    };
+    let step = || format!("set the limit `{}`", limit.resource.name());
+    set.map_err(|errno| Failure::setup(step(), errno))
 }
 
 fn resource(resource: Resource) -> rustix::process::Resource {

@@ -23,21 +23,38 @@ pub(crate) const UNMAPPED: &str =
 
 /// Turns the calling thread into what the process may be.
 pub(crate) fn assume(user: &UserIds, security: Security, filter: &[u8]) -> Result<(), Failure> {
-    let allowed = match security {
-        Security::Default => caps::DEFAULT,
-        Security::Insecure => CapabilitySet::all(),
-    };
-    if security == Security::Default {
-        limit_bounding(allowed).map_err(|error| Failure::setup("drop capabilities", error))?;
-    }
     rustix::thread::clear_ambient_capability_set()
         .map_err(|errno| Failure::setup("drop ambient capabilities", errno))?;
+    match security {
+        Security::Default => assume_limited(user, filter),
+        Security::Insecure => assume_all(user),
+    }
+}
+
+fn assume_limited(user: &UserIds, filter: &[u8]) -> Result<(), Failure> {
+    limit_bounding(caps::DEFAULT).map_err(|error| Failure::setup("drop capabilities", error))?;
     if !filter.is_empty() {
         sys::load_seccomp(filter)
             .map_err(|error| Failure::setup("load the seccomp filter", error))?;
     }
     change_user(user)?;
-    limit_own(allowed).map_err(|errno| Failure::setup("drop capabilities", errno))
+    limit_own(caps::DEFAULT).map_err(|errno| Failure::setup("drop capabilities", errno))
+}
+
+/// Keeps all capabilities of the caller, for a user other than root as well:
+/// ambient ones go through the exec of a program that has none of its own. That
+/// is how BuildKit runs an insecure step.
+fn assume_all(user: &UserIds) -> Result<(), Failure> {
+    let failed = |errno: Errno| Failure::setup("keep capabilities", errno);
+    rustix::thread::set_keep_capabilities(true).map_err(failed)?;
+    change_user(user)?;
+    let all = rustix::thread::capabilities(None).map_err(failed)?.permitted;
+    let sets = CapabilitySets { effective: all, permitted: all, inheritable: all };
+    rustix::thread::set_capabilities(None, sets).map_err(failed)?;
+    for capability in all.iter() {
+        rustix::thread::configure_capability_in_ambient_set(capability, true).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn limit_bounding(allowed: CapabilitySet) -> std::io::Result<()> {
@@ -54,8 +71,8 @@ fn limit_bounding(allowed: CapabilitySet) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Inheritable stays empty always (CVE-2022-27651). A user other than root has
-/// lost the other two already by becoming it.
+/// Inheritable stays empty (CVE-2022-27651). A user other than root has lost the
+/// other two already by becoming it.
 fn limit_own(allowed: CapabilitySet) -> rustix::io::Result<()> {
     let now = rustix::thread::capabilities(None)?;
     rustix::thread::set_capabilities(

@@ -160,17 +160,27 @@ fn bind_source(source: &Path, access: Access, depth: Depth) -> Result<Source, Fa
     let failed = |error: std::io::Error| {
         Failure::setup(format!("mount source `{}`", source.display()), error)
     };
-    let (flags, scope) = match depth {
-        Depth::Single => (CLONE, Scope::Mount),
-        Depth::Recursive => (CLONE | OpenTreeFlags::AT_RECURSIVE, Scope::Tree),
+    let (tree, scope) = match (clone_source(source, depth), depth) {
+        // In a user namespace a folder cannot be had without what the host has
+        // mounted below it: that would show what these mounts hide.
+        (Err(Errno::INVAL), Depth::Single) => (clone_source(source, Depth::Recursive), Scope::Tree),
+        (tree, Depth::Single) => (tree, Scope::Mount),
+        (tree, Depth::Recursive) => (tree, Scope::Tree),
     };
-    let tree =
-        rustix::mount::open_tree(CWD, source, flags).map_err(|errno| failed(errno.into()))?;
+    let tree = tree.map_err(|errno| failed(errno.into()))?;
     let attributes = if access == Access::ReadOnly { sys::ATTR_RDONLY } else { 0 };
     sys::set_mount_attributes(tree.as_fd(), scope, attributes).map_err(failed)?;
     let stat = stat(&tree).map_err(|errno| failed(errno.into()))?;
     let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     Ok((Ok(tree), if directory { Kind::Directory } else { Kind::File }))
+}
+
+fn clone_source(source: &Path, depth: Depth) -> rustix::io::Result<OwnedFd> {
+    let more = match depth {
+        Depth::Single => OpenTreeFlags::empty(),
+        Depth::Recursive => OpenTreeFlags::AT_RECURSIVE,
+    };
+    rustix::mount::open_tree(CWD, source, CLONE | more)
 }
 
 /// Refuses targets which would take away what the sandbox relies on: the root

@@ -97,10 +97,16 @@ impl Targets<'_> {
             }
             let parent = above.last().map_or(self.root, OwnedFd::as_fd);
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let found = match rustix::fs::openat(parent, &name, flags, Mode::empty()) {
+            let open = || rustix::fs::openat(parent, &name, flags, Mode::empty());
+            let found = match open() {
                 Err(Errno::NOENT) => {
                     let kind = if rest.is_empty() { kind } else { Kind::Directory };
-                    self.make(parent, &name, kind)?
+                    match self.make(parent, &name, kind) {
+                        // In a mount that is shared another sandbox may have
+                        // been faster.
+                        Err(Errno::EXIST) => open()?,
+                        other => other?,
+                    }
                 }
                 other => other?,
             };

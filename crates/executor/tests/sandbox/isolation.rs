@@ -10,11 +10,13 @@ use lathe_executor::Output;
 use lathe_executor::Security;
 use lathe_executor::Stdin;
 use lathe_executor::Stdio;
+use lathe_executor::UserIds;
 use lathe_executor::spawn;
 
 use crate::runner::Cx;
 use crate::runner::Mode;
 use crate::runner::Test;
+use crate::runner::skip;
 use crate::setup::Rootfs;
 use crate::setup::lend_probe;
 use crate::setup::output;
@@ -27,10 +29,14 @@ use crate::setup::shell;
 pub(crate) const TESTS: &[Test] = &[
     ("namespaces_are_new_and_the_process_is_the_first", namespaces),
     ("the_host_name_is_the_given_one", host_name),
+    ("a_host_name_that_is_none_is_refused", bad_host_name),
     ("dev_is_minimal_and_works", devices),
+    ("shared_memory_has_the_given_size", shm_size),
     ("secrets_of_the_kernel_are_masked", masked),
     ("kernel_settings_are_read_only", read_only_kernel),
     ("an_insecure_sandbox_masks_nothing", insecure),
+    ("an_insecure_process_has_all_capabilities", insecure_capabilities),
+    ("devices_of_the_host_are_for_insecure_root_only", insecure_devices),
     ("no_descriptor_leaks_in", descriptors),
     ("the_filter_stops_what_docker_s_stops", filter),
     ("no_network_means_loopback_only", no_network),
@@ -60,6 +66,34 @@ fn host_name(_: &Cx) {
     let mut sandbox = rootfs.sandbox();
     sandbox.hostname = Some("box".to_owned());
     assert_eq!(output(&sandbox, "hostname"), "box\n");
+}
+
+fn bad_host_name(_: &Cx) {
+    let rootfs = Rootfs::new();
+    let mut sandbox = rootfs.sandbox();
+    for (name, problem) in [
+        (String::new(), "it is empty"),
+        ("x".repeat(65), "it has more than 64 bytes"),
+        ("a\n127.0.0.1 b".to_owned(), "it contains white space"),
+    ] {
+        sandbox.hostname = Some(name.clone());
+        let error = run(&sandbox, &shell("true")).unwrap_err().to_string();
+        assert_eq!(error, format!("host name `{name}`: {problem}"));
+    }
+    sandbox.hostname = Some("x".repeat(64));
+    assert_eq!(output(&sandbox, "hostname"), format!("{}\n", "x".repeat(64)));
+}
+
+fn shm_size(_: &Cx) {
+    let rootfs = Rootfs::new();
+    let mut sandbox = rootfs.sandbox();
+    let script = "grep ' /dev/shm ' /proc/self/mounts | grep -oE 'size=[0-9]+k'";
+    for (size, expected) in [(None, "65536k"), (Some(0), "65536k"), (Some(2 << 20), "2048k")] {
+        sandbox.shm_size = size;
+        assert_eq!(output(&sandbox, script), format!("size={expected}\n"));
+    }
+    let script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=3 2>/dev/null || echo full";
+    assert_eq!(output(&sandbox, script), "full\n");
 }
 
 fn devices(_: &Cx) {
@@ -104,6 +138,43 @@ fn insecure(_: &Cx) {
                   mount | grep -c ' /proc/sys '";
     let outcome = run(&sandbox, &shell(script)).unwrap();
     assert_eq!(outcome.stdout, "Seccomp:\t0\nmounted\n0\n", "{outcome:?}");
+}
+
+fn insecure_capabilities(cx: &Cx) {
+    let rootfs = Rootfs::new();
+    let mut sandbox = rootfs.sandbox();
+    sandbox.security = Security::Insecure;
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let all = own.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap();
+    let script = "grep ^Cap /proc/self/status";
+    let expected: String =
+        ["Inh", "Prm", "Eff", "Bnd", "Amb"].map(|name| format!("Cap{name}:\t{all}\n")).concat();
+    assert_eq!(output(&sandbox, script), expected);
+    if cx.mode == Mode::Single {
+        return skip("an_insecure_process_has_all_capabilities (user)", "one id only");
+    }
+    let mut process = shell(script);
+    process.user = UserIds { uid: 1000, gid: 1000, additional: vec![1000] };
+    assert_eq!(output_of(&sandbox, &process), expected);
+}
+
+fn insecure_devices(cx: &Cx) {
+    let rootfs = Rootfs::new();
+    let mut sandbox = rootfs.sandbox();
+    let script = "for device in kmsg fuse kvm net/tun loop-control loop0; do \
+                  [ ! -e /dev/$device ] || echo $device $(stat -c '%F %t:%T' /dev/$device); done";
+    assert_eq!(output(&sandbox, script), "");
+    sandbox.security = Security::Insecure;
+    let found = output(&sandbox, script);
+    if cx.mode != Mode::Root {
+        assert_eq!(found, "");
+    } else if std::path::Path::new("/dev/loop-control").exists() {
+        assert!(found.contains("loop-control character special file a:ed\n"), "{found}");
+        assert!(found.contains("loop0 block special file 7:0\n"), "{found}");
+        assert_eq!(output(&sandbox, "head -c 0 /dev/loop-control; echo opened"), "opened\n");
+    } else {
+        skip("devices_of_the_host_are_for_insecure_root_only", "no /dev/loop-control");
+    }
 }
 
 fn descriptors(_: &Cx) {

@@ -13,6 +13,7 @@
 mod hostile;
 mod identity;
 mod isolation;
+mod lent;
 mod lifetime;
 mod mounts;
 mod probe;
@@ -53,6 +54,7 @@ fn tests() -> Vec<Test> {
         isolation::TESTS,
         identity::TESTS,
         mounts::TESTS,
+        lent::TESTS,
         hostile::TESTS,
         lifetime::TESTS,
         terminal::TESTS,

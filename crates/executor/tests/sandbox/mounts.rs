@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lathe_executor::Access;
+use lathe_executor::Depth;
 use lathe_executor::Mount;
 use lathe_executor::MountKind;
 
@@ -19,6 +20,10 @@ use crate::setup::shell;
 pub(crate) const TESTS: &[Test] = &[
     ("a_bind_mount_shows_its_source", binds),
     ("a_read_only_bind_cannot_be_written", read_only_binds),
+    ("a_read_only_bind_is_so_below_as_well", recursive_read_only),
+    ("what_the_host_mounted_below_a_source_is_no_obstacle", mounted_below),
+    ("a_single_file_covers_another_and_goes", single_file),
+    ("a_target_below_a_link_is_inside_of_the_root", linked_target),
     ("a_tmpfs_is_empty_and_goes_away", tmpfs),
     ("mounts_nest_in_their_order", nested),
     ("lent_files_are_readable_and_leave_nothing", files),
@@ -52,6 +57,88 @@ fn read_only_binds(_: &Cx) {
     sandbox.mounts = vec![bind(source.path(), "/mnt", Access::ReadOnly)];
     let outcome = run(&sandbox, &shell("touch /mnt/x")).unwrap();
     assert!(outcome.stderr.contains("Read-only"), "{outcome:?}");
+}
+
+/// Mounts a tmpfs with a file on `source/below`.
+fn mount_below(source: &Rootfs) -> MountedBelow {
+    let target = source.join("below");
+    std::fs::create_dir(&target).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&target).status();
+    assert!(mounted.unwrap().success());
+    std::fs::write(target.join("file"), "below").unwrap();
+    MountedBelow(target)
+}
+
+struct MountedBelow(std::path::PathBuf);
+
+impl Drop for MountedBelow {
+    fn drop(&mut self) {
+        assert!(Command::new("umount").arg(&self.0).status().unwrap().success());
+    }
+}
+
+fn recursive_read_only(_: &Cx) {
+    let (rootfs, source) = (Rootfs::new(), Rootfs::new());
+    let _below = mount_below(&source);
+    let mut sandbox = rootfs.sandbox();
+    let mount = |depth| {
+        let access = Access::ReadOnly;
+        let kind = MountKind::Bind { source: source.path().into(), access, depth };
+        vec![Mount { target: "/mnt".to_owned(), kind }]
+    };
+    let script =
+        "cat /mnt/below/file; echo x 2>/dev/null > /mnt/below/file || echo kept; ls /mnt/below";
+    sandbox.mounts = mount(Depth::Recursive);
+    assert_eq!(output(&sandbox, script), "belowkept\nfile\n");
+    sandbox.mounts = mount(Depth::Single);
+    assert_eq!(output(&sandbox, "ls /mnt/below"), "");
+    assert_eq!(rootfs.names(), ["etc"]);
+}
+
+/// In a user namespace mounts that came with it cannot be left out.
+fn mounted_below(_: &Cx) {
+    let rootfs = Rootfs::new();
+    let mut sandbox = rootfs.sandbox();
+    sandbox.mounts = vec![bind("/dev", "/mnt", Access::ReadOnly)];
+    output(&sandbox, "ls /mnt; ! touch /mnt/x 2>/dev/null");
+    assert_eq!(rootfs.names(), ["etc"]);
+}
+
+fn single_file(_: &Cx) {
+    let (rootfs, source) = (Rootfs::new(), Rootfs::new());
+    std::fs::write(source.join("file"), "new\n").unwrap();
+    std::fs::write(rootfs.join("etc/there"), "old\n").unwrap();
+    let mut sandbox = rootfs.sandbox();
+    sandbox.mounts = vec![
+        bind(source.join("file"), "/etc/there", Access::ReadOnly),
+        bind(source.join("file"), "/one/two/missing", Access::ReadWrite),
+    ];
+    let script = "cat /etc/there /one/two/missing; echo x 2>/dev/null > /etc/there || echo kept; \
+                  echo more >> /one/two/missing";
+    assert_eq!(output(&sandbox, script), "new\nnew\nkept\n");
+    assert_eq!(rootfs.names(), ["etc", "etc/there"]);
+    assert_eq!(std::fs::read(rootfs.join("etc/there")).unwrap(), b"old\n");
+    assert_eq!(std::fs::read(source.join("file")).unwrap(), b"new\nmore\n");
+    sandbox.mounts = vec![bind(source.join("file"), "/etc", Access::ReadOnly)];
+    let error = run(&sandbox, &shell("true")).unwrap_err().to_string();
+    assert!(error.starts_with("mount on `/etc`: "), "{error}");
+}
+
+fn linked_target(_: &Cx) {
+    let (rootfs, source) = (Rootfs::new(), Rootfs::new());
+    let link = std::os::unix::fs::symlink::<&str, std::path::PathBuf>;
+    link("/etc/inner", rootfs.join("var")).unwrap();
+    link("../../../../../etc", rootfs.join("up")).unwrap();
+    std::fs::write(source.join("file"), "x").unwrap();
+    let mut sandbox = rootfs.sandbox();
+    sandbox.mounts = vec![
+        bind(source.path(), "/var/cache", Access::ReadOnly),
+        bind(source.join("file"), "/up/made", Access::ReadOnly),
+    ];
+    let script = "ls /etc/inner/cache/file /var/cache/file /etc/made";
+    assert_eq!(output(&sandbox, script), "/etc/inner/cache/file\n/etc/made\n/var/cache/file\n");
+    assert_eq!(rootfs.names(), ["etc", "up", "var"]);
+    assert!(!Path::new("/etc/made").exists());
 }
 
 fn tmpfs(_: &Cx) {

@@ -1,5 +1,7 @@
 //! What this program does inside of a sandbox, when lent to it.
 
+mod agent;
+
 use std::process::ExitCode;
 
 use rustix::fs::StatVfsMountFlags;
@@ -10,6 +12,11 @@ pub(crate) fn run(name: &str) -> ExitCode {
     match name {
         "syscalls" => syscalls(),
         "exe" => exe(),
+        "agent" => agent::whole(),
+        "agent-remove" => agent::remove(),
+        "agent-garbage" => agent::garbage(),
+        "agent-gone" => agent::gone(),
+        "agent-hold" => agent::hold(),
         other => panic!("probe {other}"),
     }
     ExitCode::SUCCESS

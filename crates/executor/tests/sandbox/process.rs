@@ -12,6 +12,7 @@ use lathe_executor::Rlimit;
 use lathe_executor::spawn;
 
 use crate::runner::Cx;
+use crate::runner::Mode;
 use crate::runner::Test;
 use crate::setup::Rootfs;
 use crate::setup::output;
@@ -28,7 +29,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("only_the_given_environment_is_there", environment),
     ("the_working_directory_is_entered", working_directory),
     ("a_missing_working_directory_is_named", missing_directory),
-    ("limits_are_lowered_and_never_raised", limits),
+    ("limits_are_set_as_far_as_they_may_be", limits),
+    ("every_limit_of_docker_s_can_be_set", all_limits),
     ("the_mask_is_docker_s", mask),
     ("ignored_signals_are_not_inherited", signals_reset),
     ("init_reaps_orphans_and_keeps_the_code", init_reaps),
@@ -95,13 +97,42 @@ fn missing_directory(_: &Cx) {
     check_error(&process, 125, "chdir \"/no/such\": no such file or directory");
 }
 
-fn limits(_: &Cx) {
+fn limits(cx: &Cx) {
+    let rootfs = Rootfs::new();
     let mut process = shell("ulimit -Sn; ulimit -Hn; ulimit -Sc");
-    process.rlimits = vec![
-        Rlimit { resource: Resource::Nofile, soft: 100, hard: 200 },
-        Rlimit { resource: Resource::Core, soft: 0, hard: u64::MAX - 1 },
-    ];
-    assert_eq!(output_of(&Rootfs::new().sandbox(), &process), "100\n200\n0\n");
+    process.rlimits = vec!["nofile=100:200".parse().unwrap(), "core=0:-1".parse().unwrap()];
+    assert_eq!(output_of(&rootfs.sandbox(), &process), "100\n200\n0\n");
+    // Above the own hard limit: only root of the machine may.
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap();
+    let hard = own + 1;
+    process.rlimits = vec![Rlimit { resource: Resource::Nofile, soft: 100, hard }];
+    let capabilities = rustix::thread::capabilities(None).unwrap().effective;
+    let may_raise = capabilities.contains(rustix::thread::CapabilitySet::SYS_RESOURCE);
+    let expected = if cx.mode == Mode::Root && may_raise { hard } else { own };
+    let limits = output_of(&rootfs.sandbox(), &process);
+    assert!(limits.starts_with(&format!("100\n{expected}\n")), "{limits}");
+}
+
+fn all_limits(_: &Cx) {
+    let mut process = process(&["cat", "/proc/self/limits"]);
+    let names = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime \
+                 sigpending stack";
+    process.rlimits = names
+        .split_whitespace()
+        .map(|name| {
+            let soft = if name == "data" || name == "stack" { 8 << 20 } else { 100 };
+            format!("{name}={soft}").parse().unwrap()
+        })
+        .collect();
+    // What only root may raise is cut.
+    for limit in &mut process.rlimits {
+        if matches!(limit.resource, Resource::Nice | Resource::Rtprio) {
+            (limit.soft, limit.hard) = (0, 0);
+        }
+    }
+    let limits = output_of(&Rootfs::new().sandbox(), &process);
+    let set = limits.lines().filter(|line| line.contains(" 100 ") || line.contains(" 8388608 "));
+    assert_eq!(set.count(), 13, "{limits}");
 }
 
 fn mask(_: &Cx) {
