@@ -197,6 +197,10 @@ impl<'a> Parser<'a> {
             return false;
         }
         let frontend = syntax.raw.split_whitespace().next().unwrap_or_default().to_owned();
+        if frontend.contains("docker/dockerfile") {
+            // Then its lines are to be read, and are wrong one by one.
+            return false;
+        }
         let message = format!("this is a file for the front end `{frontend}`, no Dockerfile");
         let error = Diagnostic::error(syntax.span, message);
         self.diagnostics.push(error.help("a Dockerfile names its front end in `# syntax=…`"));
