@@ -20,6 +20,7 @@ mod image;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+mod squash;
 mod time;
 
 pub use config::{Healthcheck, History, ImageConfig, RootFs, RunConfig};
@@ -30,4 +31,5 @@ pub use image::{Blob, BuiltImage, LayerEntry, assemble, validate};
 pub use media_type::MediaType;
 pub use platform::Platform;
 pub use reference::Reference;
-pub use time::{format_rfc3339, parse_rfc3339};
+pub use squash::{squash_comment, squash_history};
+pub use time::{format_rfc3339, parse_epoch, parse_rfc3339};

@@ -19,8 +19,14 @@ pub struct Reference {
 
 impl Reference {
     /// Parses what a user types; `node` means `docker.io/library/node` without tag.
+    ///
+    /// What is accepted, and what it means, is as in `distribution/reference` 0.6
+    /// (`ParseNormalizedNamed`), except that of digests only those of known algorithms are.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = |reason| Error::InvalidReference { text: text.to_owned(), reason };
+        if is_id(text) {
+            return Err(invalid("64 hexadecimal digits are an image id, no name"));
+        }
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
                 let digest =
@@ -99,11 +105,21 @@ impl Reference {
     }
 
     /// Returns the whole reference as docker shows it, as `node:18`.
+    ///
+    /// What is shown can be typed: a name whose short form would mean another one is shown in
+    /// full, unlike docker does it (`docker.io/localhost/x`).
     pub fn familiar(&self) -> String {
         let full = self.to_string();
-        match full.strip_prefix("docker.io/") {
-            Some(rest) => rest.strip_prefix("library/").unwrap_or(rest).to_owned(),
-            None => full,
+        let Some(path) = full.strip_prefix("docker.io/") else { return full };
+        if let Some(name) = path.strip_prefix("library/")
+            && !self.repository["library/".len()..].contains('/')
+            && !is_id(name)
+        {
+            return name.to_owned();
+        }
+        match self.repository.split_once('/') {
+            Some((first, _)) if names_registry(first) => full,
+            _ => path.to_owned(),
         }
     }
 }
@@ -128,13 +144,20 @@ impl FromStr for Reference {
 
 /// Docker's rule: the first component is a registry if it has a dot, a colon or an upper-case
 /// letter, or is `localhost`.
+fn names_registry(first: &str) -> bool {
+    first.contains(['.', ':'])
+        || first == "localhost"
+        || first.chars().any(|letter| letter.to_lowercase().ne([letter]))
+}
+
+/// Tells whether a text is the hexadecimal part of a SHA-256 digest, which docker takes for an id.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 fn split_registry(name: &str) -> (&str, String) {
     match name.split_once('/') {
-        Some((first, rest))
-            if first.contains(['.', ':'])
-                || first == "localhost"
-                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
-        {
+        Some((first, rest)) if names_registry(first) => {
             let docker = matches!(first, "docker.io" | "index.docker.io");
             let rest = if docker && !rest.contains('/') {
                 format!("library/{rest}")
@@ -152,17 +175,14 @@ fn check_name(registry: &str, repository: &str) -> std::result::Result<(), &'sta
     if !is_registry(registry) {
         return Err("the registry is no host name with an optional port");
     }
-    if repository.len() + registry.len() + 1 > 255 {
-        return Err("the name is longer than 255 characters");
+    if repository.len() > 255 {
+        return Err("the repository name is longer than 255 characters");
     }
     if repository.strip_prefix("library/").unwrap_or(repository).is_empty() {
         return Err("the repository name is empty");
     }
     if repository.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err("the repository name must be lower case");
-    }
-    if repository.len() == 64 && repository.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err("the repository name cannot be 64 hexadecimal digits");
     }
     if repository.split('/').all(is_component) {
         Ok(())
@@ -268,6 +288,67 @@ mod tests {
         check("a//b", "part of the repository");
         check("exa_mple.com/a", "host name");
         check(&"a".repeat(300), "255");
+        check(&"a".repeat(248), "255");
+        check(&format!("ghcr.io/{}", "a".repeat(256)), "255");
+        check(&"0".repeat(64), "image id");
+        check("a@b/c", "digest");
+        check("a@", "digest");
+        check("node:1:2", "part of the repository");
+        check("a:5/b:5x/c", "part of the repository");
+        check("a:x/b", "host name");
+        check("a:/b", "host name");
+        check(":5000/b", "host name");
+        check("foo./x", "host name");
+        check("-foo.com/x", "host name");
+        check("[::1/x", "host name");
+        check("[]:1/x", "host name");
+        check("[::1]x/y", "host name");
+        check("[fe80::1%eth0]/y", "host name");
+        check("docker.io/", "empty");
+        check("localhost/", "part of the repository");
+        check("a._b", "part of the repository");
+        check("a_-b", "part of the repository");
+        check("a/", "part of the repository");
+        check("/a", "part of the repository");
+        check("na me", "part of the repository");
+        check("n\u{e4}me", "part of the repository");
+        check("\u{c4}/x", "host name");
+        check("https://ghcr.io/a", "host name");
+        check("node:\u{e4}", "tag");
+        check(&format!("node:{}", "a".repeat(129)), "tag");
+    }
+
+    #[test]
+    fn odd_names_are_accepted_as_docker_accepts_them() {
+        let check = |text: &str, full: &str| {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(reference.to_string(), full, "{text}");
+            assert_eq!(Reference::parse(&reference.familiar()).unwrap(), reference, "{text}");
+            assert_eq!(Reference::parse(full).unwrap(), reference, "{text}");
+        };
+        check("localhost", "docker.io/library/localhost");
+        check("localhost:5000", "docker.io/library/localhost:5000");
+        check("docker.io", "docker.io/library/docker.io");
+        check("Foo/bar", "Foo/bar");
+        check("a--b/c", "docker.io/a--b/c");
+        check("a----b", "docker.io/library/a----b");
+        check("foo.com:0/x", "foo.com:0/x");
+        check("[2001:DB8::1]/x:y", "[2001:DB8::1]/x:y");
+        check("library/a/b", "docker.io/library/a/b");
+        check("docker.io/localhost/x", "docker.io/localhost/x");
+        check("docker.io/foo.bar/x:1", "docker.io/foo.bar/x:1");
+        check("1/2/3:_", "docker.io/1/2/3:_");
+        let id = "0".repeat(64);
+        check(&format!("ghcr.io/{id}"), &format!("ghcr.io/{id}"));
+        check(&format!("docker.io/library/{id}"), &format!("docker.io/library/{id}"));
+        check(&format!("{id}:x"), &format!("docker.io/library/{id}:x"));
+        let long = "a".repeat(255);
+        let host = format!("{}.example", "b".repeat(60));
+        check(&format!("{host}/{long}"), &format!("{host}/{long}"));
+        check(
+            &format!("a:{}", "t".repeat(128)),
+            &format!("docker.io/library/a:{}", "t".repeat(128)),
+        );
     }
 
     #[test]

@@ -1,4 +1,15 @@
-//! Points in time as documents write them: RFC 3339.
+//! Points in time: as documents write them (RFC 3339), and as builds are told them.
+
+/// Parses the value of `SOURCE_DATE_EPOCH`: seconds since 1970, in decimal digits; `None` for
+/// anything else.
+///
+/// A sign, spaces and fractions are none of it (reproducible-builds.org, the
+/// specification of it), nor is a time that RFC 3339 cannot write: years have four digits.
+pub fn parse_epoch(text: &str) -> Option<i64> {
+    const YEAR_10000: i64 = 253_402_300_800;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().filter(|seconds| *seconds < YEAR_10000)
+}
 
 /// Parses `2024-01-31T12:00:00.123+01:00` to seconds since 1970, fractions dropped.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
@@ -96,6 +107,20 @@ mod tests {
         }
         check("2024-01-01T00:00:00+1:00", None);
         check("2024-01-01T00:00:00é", None);
+    }
+
+    #[test]
+    fn epochs_are_whole_seconds() {
+        let check = |text: &str, seconds| assert_eq!(parse_epoch(text), seconds, "{text}");
+        check("0", Some(0));
+        check("1700000000", Some(1_700_000_000));
+        check("007", Some(7));
+        check("253402300799", Some(253_402_300_799));
+        for wrong in
+            ["", "-1", "+1", " 1", "1.5", "1e3", "context", "253402300800", "9".repeat(30).as_str()]
+        {
+            check(wrong, None);
+        }
     }
 
     #[test]
