@@ -13,7 +13,7 @@ use crate::{
     auth::pull_scope,
     endpoint::Endpoint,
     manifest::repository_at,
-    transport::{Answer, Call, Exchange, Method, Target},
+    transport::{Call, Exchange, Method, Target},
 };
 
 impl Client {
@@ -55,7 +55,7 @@ impl Client {
         let answer = self.send(call, &exchange, Target::Path(&path))?;
         let start = match answer.status {
             200 => 0,
-            206 => range_start(&answer).filter(|start| *start == offset).ok_or_else(|| {
+            206 => answer.range_start().filter(|start| *start == offset).ok_or_else(|| {
                 answer.wrong(&subject, "answers with another part than was asked for")
             })?,
             _ => return Err(answer.refusal(&subject, endpoint.auth.name())),
@@ -117,12 +117,6 @@ impl Client {
 /// Names a blob for error messages.
 pub(crate) fn subject(reference: &Reference, digest: &Digest) -> String {
     format!("blob {} of {}", digest, reference.familiar_name())
-}
-
-/// Returns where a partial answer begins: `bytes 5-9/10` begins at 5.
-fn range_start(answer: &Answer) -> Option<u64> {
-    let range = answer.header("content-range")?.trim().strip_prefix("bytes")?;
-    range.trim_start().split('-').next()?.trim().parse().ok()
 }
 
 /// The bytes of a blob as they arrive.

@@ -66,6 +66,9 @@ pub enum Error {
         /// The registry.
         host: String,
     },
+    /// A URL that is never followed. It is shown without user, password and query.
+    #[error("`{0}` is no http or https URL")]
+    InvalidUrl(String),
     /// The registry answered, with a no.
     #[error(transparent)]
     Refused(Box<Refusal>),

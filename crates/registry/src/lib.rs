@@ -1,5 +1,5 @@
 //! The distribution protocol: resolve, pull and push against a registry, with credentials,
-//! mirrors, retries and resumption.
+//! mirrors, retries and resumption. And plain downloads, which go the same way.
 //!
 //! Blocking: one request is one call on the calling thread, and parallel transfers are
 //! parallel threads sharing one [`Client`]. Start reading at [`Client`]; the way of one
@@ -20,6 +20,7 @@ mod challenge;
 mod client;
 mod config;
 mod credentials;
+mod download;
 mod endpoint;
 mod environment;
 mod error;
@@ -37,6 +38,7 @@ pub use blob::BlobReader;
 pub use client::{Client, ClientOptions};
 pub use config::{Config, HostSettings, Mirror};
 pub use credentials::{Credential, CredentialStore};
+pub use download::{GetRequest, WebFile, WebReader};
 pub use environment::Environment;
 pub use error::{Error, Refusal, Result};
 pub use resume::ResumingReader;

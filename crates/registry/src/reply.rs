@@ -84,13 +84,14 @@ fn shown(text: &str) -> String {
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn by_status(status: u16) -> String {
+/// Says what a status means.
+pub(crate) fn by_status(status: u16) -> String {
     let text = match status {
         401 => "authentication required",
         403 => "access denied",
         404 => "not found",
-        405 => "not supported by the registry",
-        413 => "too large for the registry",
+        405 => "not supported by the server",
+        413 => "too large for the server",
         416 => "range not satisfiable",
         429 => "too many requests",
         _ => {

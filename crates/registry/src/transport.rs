@@ -32,7 +32,8 @@ use crate::{
 };
 
 /// What to do about a server without TLS; marks the error as well.
-const NO_TLS: &str = "; for a registry without TLS set `plain-http = true` in registries.toml";
+pub(crate) const NO_TLS: &str =
+    "; for a registry without TLS set `plain-http = true` in registries.toml";
 /// What to do about a certificate; marks the error as well.
 const UNTRUSTED: &str = "; `ca` in registries.toml names a private certificate authority";
 /// Redirects that are followed in a row.
@@ -112,6 +113,12 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Returns where a partial answer begins: `bytes 5-9/10` begins at 5.
+    pub(crate) fn range_start(&self) -> Option<u64> {
+        let range = self.header("content-range")?.trim().strip_prefix("bytes")?;
+        range.trim_start().split('-').next()?.trim().parse().ok()
     }
 
     pub(crate) fn into_reader(self) -> ureq::BodyReader<'static> {
@@ -316,6 +323,11 @@ impl Client {
                 })?;
             if answer.url.scheme == Scheme::Https && next.scheme == Scheme::Http {
                 let reason = format!("redirects from https to http ({})", next.authority);
+                return Err(answer.wrong(exchange.subject, reason));
+            }
+            if next.is_link_local() {
+                // Clouds keep the credentials of their machines at such addresses.
+                let reason = format!("redirects to a link-local address ({})", next.authority);
                 return Err(answer.wrong(exchange.subject, reason));
             }
             answer.drain();

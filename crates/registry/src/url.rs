@@ -4,7 +4,7 @@
 //! By hand, since what matters is the strictness: no user part, no other scheme, no
 //! control character ever gets through to a request line.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 /// How to talk to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +94,29 @@ impl Url {
         self.scheme == other.scheme && self.authority == other.authority
     }
 
+    /// Tells whether the host is an address that is reached only on the same link, or is written
+    /// so oddly that only the C library would know which address it is (`0xa9fea9fe`).
+    ///
+    /// A name that the DNS gives such an address is not found out.
+    pub(crate) fn is_link_local(&self) -> bool {
+        let host = match self.authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.authority.split(':').next().unwrap_or_default(),
+        };
+        match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => address.is_link_local(),
+            Ok(IpAddr::V6(address)) => {
+                address.is_unicast_link_local()
+                    || address.to_ipv4_mapped().is_some_and(|address| address.is_link_local())
+            }
+            Err(_) => {
+                let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+                last.starts_with(|c: char| c.is_ascii_digit())
+                    && (last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit()))
+            }
+        }
+    }
+
     /// Returns the path without the query.
     pub(crate) fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or_default()
@@ -121,6 +144,22 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme.as_str(), self.authority, self.path())
     }
+}
+
+/// Replaces `%41` by `A`; what is no such sequence stays.
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        let digits = behind.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let value = digits
+            .filter(|_| byte == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(value.unwrap_or(byte));
+        rest = if value.is_some() { &behind[2..] } else { behind };
+    }
+    decoded
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters and `/`, which is legal in a
@@ -176,6 +215,23 @@ mod tests {
         assert!(url("https://A:443/x").same_origin(&url("https://a/y")));
         assert!(!url("https://a/x").same_origin(&url("http://a/x")));
         assert!(!url("https://a:444/x").same_origin(&url("https://a/x")));
+    }
+
+    #[test]
+    fn link_local_addresses_are_told_from_others() {
+        let check = |text: &str, expected| {
+            assert_eq!(Url::parse(text).expect(text).is_link_local(), expected, "{text}");
+        };
+        for odd in ["http://169.254.169.254/x", "http://[fe80::1]/", "http://[::ffff:169.254.1.1]/"]
+        {
+            check(odd, true);
+        }
+        for odd in ["http://2852039166/", "http://0xa9fea9fe:80/", "http://169.254.43518/"] {
+            check(odd, true);
+        }
+        for usual in ["http://10.0.0.1/", "https://a.b1/", "http://[::1]:5000/", "http://h4.x/"] {
+            check(usual, false);
+        }
     }
 
     #[test]

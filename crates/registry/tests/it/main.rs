@@ -2,6 +2,7 @@
 
 mod common;
 mod debian;
+mod download;
 mod login;
 mod pull;
 mod push;
