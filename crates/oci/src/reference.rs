@@ -305,7 +305,7 @@ mod tests {
         check("[::1]x/y", "host name");
         check("[fe80::1%eth0]/y", "host name");
         check("docker.io/", "empty");
-        check("localhost/", "part of the repository");
+        check("localhost/", "empty");
         check("a._b", "part of the repository");
         check("a_-b", "part of the repository");
         check("a/", "part of the repository");
