@@ -108,7 +108,8 @@ impl Flags {
     /// The value of a [`FlagKind::One`] flag.
     pub(crate) fn one(&mut self, name: &str) -> Option<Word> {
         let at = self.flags.iter().position(|flag| flag.name == name)?;
-        self.flags.swap_remove(at).value
+        // The order of the others counts: they may be a list.
+        self.flags.remove(at).value
     }
 
     /// The values of a [`FlagKind::Many`] flag, in order.
