@@ -72,6 +72,35 @@ pub enum Error {
         /// Its type.
         media_type: String,
     },
+    /// A download is another file than the one that is wanted.
+    #[error("{what} has the digest {got}, but {wanted} is wanted")]
+    Checksum {
+        /// Where it is from.
+        what: String,
+        /// What was asked for.
+        wanted: String,
+        /// What came.
+        got: String,
+    },
+    /// A download has a name that is none of a file.
+    #[error("a download cannot have the file name `{0}`")]
+    FileName(String),
+    /// A download is larger than the disk has room for.
+    #[error(
+        "{what} has {needed} bytes, but only {free} are free at {}; \
+         `lathe system prune` or another store with --root makes room",
+        folder.display()
+    )]
+    NoSpace {
+        /// Where it is from.
+        what: String,
+        /// Its size in bytes.
+        needed: u64,
+        /// Free bytes.
+        free: u64,
+        /// Where they are.
+        folder: PathBuf,
+    },
     /// Not an archive, where one is needed.
     #[error("{0} is no tar archive, compressed or not")]
     NoArchive(String),

@@ -4,11 +4,14 @@
 //! unchanged file or commit is not brought again.
 
 mod archive;
+mod date;
+mod http;
+mod url;
 
 use std::sync::Arc;
 
 use lathe_event::StepId;
-use lathe_graph::{GitSource, HttpSource};
+use lathe_graph::GitSource;
 use lathe_snapshot::Snapshots;
 use lathe_store::SnapshotId;
 
@@ -57,21 +60,9 @@ impl std::fmt::Debug for Remotes {
 }
 
 impl Remotes {
-    /// Downloads a file; the snapshot has it as `/NAME`.
-    pub fn http(&self, source: &HttpSource, step: Option<StepId>) -> Result<Fetched> {
-        let _ = step;
-        Err(Error::Unsupported(source.url.clone()))
-    }
-
     /// Checks a commit out; the snapshot has the files of the folder that is wanted.
     pub fn git(&self, source: &GitSource, step: Option<StepId>) -> Result<Fetched> {
         let _ = step;
-        Err(Error::Unsupported(source.url.clone()))
-    }
-
-    /// Downloads what a build context's URL leads to: an archive, which is unpacked, or a
-    /// Dockerfile.
-    pub fn http_context(&self, source: &HttpSource) -> Result<Download> {
         Err(Error::Unsupported(source.url.clone()))
     }
 }

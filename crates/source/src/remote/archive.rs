@@ -47,8 +47,9 @@ impl Remotes {
             let made = root.stat(Path::new(""))?.mtime;
             let stream = Cancellable { inner: head.chain(archive), remotes: self };
             let options = ExtractOptions::default();
-            lathe_layer::extract(stream, codec, &root, Path::new(""), &options)
-                .map_err(|error| if self.is_cancelled() { Error::Cancelled } else { error.into() })?;
+            lathe_layer::extract(stream, codec, &root, Path::new(""), &options).map_err(
+                |error| if self.is_cancelled() { Error::Cancelled } else { error.into() },
+            )?;
             // Where the archive does not have the top folder, its time would be the present, and
             // another one each time.
             if root.stat(Path::new(""))?.mtime >= made {
