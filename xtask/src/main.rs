@@ -9,6 +9,7 @@
 mod bases;
 mod bench;
 mod cargo;
+mod conformance;
 mod demo;
 mod examples;
 mod lathe;
@@ -27,11 +28,12 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask TASK
 
 tasks:
-  demo    build all examples, run them, compare the sizes of their images
-  test    run all checks and tests (what continuous integration runs)
-  tidy    check the rules of this repository
-  bench   measure builds and write the table of docs/benchmarks.md
-  bases   make stand-in base images and serve them on this machine";
+  demo         build all examples, run them, compare the sizes of their images
+  test         run all checks and tests (what continuous integration runs)
+  conformance  build the cases of conformance/ and print a table of the language
+  tidy         check the rules of this repository
+  bench        measure builds and write the table of docs/benchmarks.md
+  bases        make stand-in base images and serve them on this machine";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -49,6 +51,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     match task.as_str() {
         "bases" => bases::run(rest).map(done),
         "bench" => bench::run(rest),
+        "conformance" => conformance::run(rest),
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest).map(done),
