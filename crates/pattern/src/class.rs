@@ -5,6 +5,16 @@
 pub(crate) struct Class {
     negated: bool,
     ranges: Vec<(char, char)>,
+    separator: Separator,
+}
+
+/// What a class has to do with `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Separator {
+    /// It never matches it, so that a path can be matched segment by segment.
+    Apart,
+    /// It is a character like others: `a[^x]b` matches `a/b`.
+    Character,
 }
 
 impl Class {
@@ -13,7 +23,10 @@ impl Class {
     ///
     /// A `]` or `-` where a character is expected is an error, so `[]a]` and
     /// `[-x]` are.
-    pub(crate) fn read(chars: &mut std::str::Chars<'_>) -> Result<Self, &'static str> {
+    pub(crate) fn read(
+        chars: &mut std::str::Chars<'_>,
+        separator: Separator,
+    ) -> Result<Self, &'static str> {
         let negated = chars.as_str().starts_with('^');
         if negated {
             chars.next();
@@ -22,7 +35,7 @@ impl Class {
         loop {
             if chars.as_str().starts_with(']') && !ranges.is_empty() {
                 chars.next();
-                return Ok(Self { negated, ranges });
+                return Ok(Self { negated, ranges, separator });
             }
             let low = character(chars)?;
             let mut high = low;
@@ -35,7 +48,15 @@ impl Class {
     }
 
     pub(crate) fn contains(&self, c: char) -> bool {
+        if c == '/' && self.separator == Separator::Apart {
+            return false;
+        }
         self.ranges.iter().any(|&(low, high)| low <= c && c <= high) != self.negated
+    }
+
+    /// Whether a range ends before it begins: nothing is in it.
+    pub(crate) fn has_reversed_range(&self) -> bool {
+        self.ranges.iter().any(|&(low, high)| low > high)
     }
 }
 

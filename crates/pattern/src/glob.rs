@@ -1,7 +1,7 @@
 //! Go's `filepath.Match`, as `COPY` and `ADD` use it for their sources.
 
 use crate::Error;
-use crate::class::Class;
+use crate::class::{Class, Separator};
 use crate::token::{self, Token};
 
 /// Whether a source of `COPY` is a pattern: it has an unescaped `*`, `?` or
@@ -96,7 +96,7 @@ fn compile(pattern: &str) -> Result<Vec<Token>, &'static str> {
         match c {
             '*' => builder.push(Token::Star),
             '?' => builder.push(Token::One),
-            '[' => builder.push(Token::Class(Class::read(&mut chars)?)),
+            '[' => builder.push(Token::Class(Class::read(&mut chars, Separator::Apart)?)),
             '\\' => builder.literal(chars.next().ok_or("`\\` at the end escapes nothing")?),
             _ => builder.literal(c),
         }

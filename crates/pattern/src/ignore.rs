@@ -1,15 +1,26 @@
-//! `.dockerignore`, as moby's patternmatcher reads it.
+//! `.dockerignore`, as moby's patternmatcher reads and BuildKit applies it.
 //!
 //! A path is excluded if the last pattern that matches it or one of the
-//! folders above it is not a negation.
+//! folders above it is not a negation, with one exception that is told at
+//! `Index::match_folder`.
+//!
+//! Where moby's regular expressions leave what Go's `filepath.Match` and the
+//! documentation say, this does not follow: `\d` is a `d` and no digit, `[*]`
+//! is a star, `[[:alpha:]]` no class of letters, `^` in a pattern with
+//! wildcards a character, and a line feed in a name a character like others.
 
+mod bits;
 mod compile;
+mod segment;
 #[cfg(test)]
 mod tests;
+mod trail;
 
-use crate::Error;
-use crate::token;
+use std::sync::{Mutex, TryLockError};
+
+use crate::{Error, token};
 use compile::Pattern;
+use trail::{Index, Trail};
 
 /// The lines of an ignore file: comments, blanks and surplus slashes off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,20 +40,20 @@ impl IgnoreFile {
             if line.starts_with('#') {
                 return None;
             }
-            compile::normalize(line).map(|pattern| (index + 1, pattern))
+            compile::read_line(line).map(|pattern| (index + 1, pattern))
         };
         Self { patterns: lines.filter_map(pattern).collect() }
     }
 
     /// Compiles the patterns; errors name the line.
     pub fn compile(&self) -> Result<Ignore, Error> {
-        let mut ignore = Ignore::default();
+        let mut patterns = Vec::with_capacity(self.patterns.len());
         for (line, pattern) in &self.patterns {
-            ignore
-                .push(pattern)
+            let compiled = Pattern::compile(pattern)
                 .map_err(|source| Error::Line { line: *line, source: Box::new(source) })?;
+            patterns.extend(compiled);
         }
-        Ok(ignore)
+        Ok(Ignore::of(patterns))
     }
 }
 
@@ -58,30 +69,41 @@ pub enum Walk {
 }
 
 /// Compiled patterns.
-#[derive(Clone, Debug, Default)]
+///
+/// Paths may be asked for in any order and from any thread; those of one
+/// folder after each other are answered fastest.
+#[derive(Debug, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
+    index: Index,
     negations: bool,
+    /// Only saves work: without it the answers are the same.
+    trail: Mutex<Trail>,
+}
+
+impl Clone for Ignore {
+    fn clone(&self) -> Self {
+        Self::of(self.patterns.clone())
+    }
 }
 
 impl Ignore {
-    /// Compiles patterns in order. Blank ones and `.` are left out.
+    /// Compiles the lines of an ignore file, which may be no comments here.
+    /// Blank ones and `.` are left out.
     pub fn new<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Result<Self, Error> {
-        let mut ignore = Self::default();
+        let mut patterns = Vec::new();
         for line in lines {
-            if let Some(pattern) = compile::normalize(line.as_ref()) {
-                ignore.push(&pattern)?;
+            if let Some(pattern) = compile::read_line(line.as_ref()) {
+                patterns.extend(Pattern::compile(&pattern)?);
             }
         }
-        Ok(ignore)
+        Ok(Self::of(patterns))
     }
 
-    /// Adds a normalized pattern.
-    fn push(&mut self, pattern: &str) -> Result<(), Error> {
-        let pattern = Pattern::compile(pattern)?;
-        self.negations |= pattern.negated;
-        self.patterns.push(pattern);
-        Ok(())
+    fn of(patterns: Vec<Pattern>) -> Self {
+        let index = Index::new(&patterns);
+        let negations = patterns.iter().any(|pattern| pattern.negated);
+        Self { patterns, index, negations, trail: Mutex::default() }
     }
 
     /// Whether there are no patterns.
@@ -94,77 +116,54 @@ impl Ignore {
         self.negations
     }
 
-    /// Whether a path (relative, with `/`) is excluded.
+    /// Whether a path (relative, with `/`) is excluded, as a walk from the
+    /// root finds it.
     ///
     /// A folder that matches takes all with it that is in it, unless a later
     /// negation matches.
     pub fn matches(&self, path: &str) -> bool {
-        // The last pattern that matches decides, so the search starts there.
-        let ends = segment_ends(path);
-        let last = self.patterns.iter().rev().find(|pattern| pattern.matches(path, &ends));
-        last.is_some_and(|pattern| !pattern.negated)
+        let path = path.trim_end_matches('/');
+        self.with_trail(|trail| trail.excludes(&self.index, &self.patterns, path))
+    }
+
+    /// Whether a path is excluded when it is looked at by itself: the last
+    /// pattern that matches it or a folder above it decides, without
+    /// exception.
+    ///
+    /// moby's `MatchesOrParentMatches`, with which BuildKit's check
+    /// `CopyIgnoredFile` looks at the sources of `COPY`.
+    pub fn matches_by_itself(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        let ends = || path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let matches = |pattern: &&Pattern| {
+            !path.is_empty() && ends().any(|end| token::matches(&pattern.tokens, &path[..end]))
+        };
+        self.patterns.iter().rev().find(matches).is_some_and(|pattern| !pattern.negated)
     }
 
     /// What a walk does with a folder.
     pub fn decision(&self, folder: &str) -> Walk {
-        if !self.matches(folder) {
-            return Walk::Keep;
-        }
-        let reaches = |pattern: &Pattern| pattern.negated && pattern.reaches_into(folder);
-        if self.negations && self.patterns.iter().any(reaches) { Walk::Descend } else { Walk::Skip }
-    }
-}
-
-/// Where the segments of a path end.
-fn segment_ends(path: &str) -> Vec<usize> {
-    let mut ends = Vec::with_capacity(16);
-    ends.extend(path.bytes().enumerate().filter(|&(_, byte)| byte == b'/').map(|(at, _)| at));
-    ends.push(path.len());
-    ends
-}
-
-impl Pattern {
-    /// Whether the pattern matches the path or a folder above it. `ends` are
-    /// the offsets where the segments of the path end.
-    fn matches(&self, path: &str, ends: &[usize]) -> bool {
-        // Single bytes sort out most patterns without a call.
-        let bytes = path.as_bytes();
-        if self.first.is_some() && self.first != bytes.first().copied() {
-            return false;
-        }
-        if let Some(literal) = &self.literal {
-            let rest = path.as_bytes().strip_prefix(literal.as_bytes());
-            return rest.is_some_and(|rest| rest.first().is_none_or(|&byte| byte == b'/'));
-        }
-        if !path.as_bytes().starts_with(self.prefix.as_bytes()) {
-            return false;
-        }
-        let matches_to = |end: usize| {
-            let fits = self.last.is_none() || self.last == bytes[..end].last().copied();
-            fits && token::matches(&self.tokens, &path[..end])
-        };
-        match self.depth {
-            // Without `**` only the part with as many segments can match.
-            Some(depth) => {
-                let end = ends.get(depth - 1);
-                end.is_some_and(|&end| matches_to(end))
+        let folder = folder.trim_end_matches('/');
+        self.with_trail(|trail| {
+            if !trail.excludes(&self.index, &self.patterns, folder) {
+                Walk::Keep
+            } else if self.negations && trail.reaches_into(&self.index, &self.patterns, folder) {
+                Walk::Descend
+            } else {
+                Walk::Skip
             }
-            None => ends.iter().rev().any(|&end| matches_to(end)),
-        }
+        })
     }
 
-    /// Whether the pattern can match something below a folder.
-    fn reaches_into(&self, folder: &str) -> bool {
-        let mut names = folder.split('/');
-        for segment in &self.segments {
-            let Some(segment) = segment else { return true };
-            match names.next() {
-                None => return true,
-                Some(name) if token::matches(segment, name) => {}
-                Some(_) => return false,
-            }
+    /// Hands out what is known from the last path, or nothing while another
+    /// thread has it.
+    fn with_trail<T>(&self, ask: impl FnOnce(&mut Trail) -> T) -> T {
+        if self.patterns.is_empty() {
+            return ask(&mut Trail::default());
         }
-        // The pattern matches the folder or one above it: all below match.
-        true
+        match self.trail.try_lock() {
+            Ok(mut trail) => ask(&mut trail),
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => ask(&mut Trail::default()),
+        }
     }
 }

@@ -21,9 +21,6 @@ pub(crate) enum Token {
 }
 
 /// Whether `tokens` match the whole of `path`.
-///
-/// Classes do not match `/` (in Go they do), so that a path can be matched
-/// segment by segment.
 pub(crate) fn matches(tokens: &[Token], path: &str) -> bool {
     if let Some(answer) = simple(tokens, path.as_bytes()) {
         return answer;
@@ -33,6 +30,9 @@ pub(crate) fn matches(tokens: &[Token], path: &str) -> bool {
     let stars = tokens.iter().filter(|token| matches!(token, Token::Star | Token::Folders)).count();
     let mut failed = Vec::new();
     if stars > 2 {
+        if least(tokens) > path.len() {
+            return false;
+        }
         failed.resize((tokens.len() + 1) * (path.len() + 1), false);
     }
     search(tokens, path, 0, 0, &mut failed)
@@ -66,6 +66,16 @@ fn simple(tokens: &[Token], path: &[u8]) -> Option<bool> {
     }
 }
 
+/// How many bytes a match has at least.
+fn least(tokens: &[Token]) -> usize {
+    let length = |token: &Token| match token {
+        Token::Literal(literal) => literal.len(),
+        Token::One | Token::Class(_) => 1,
+        Token::Star | Token::Folders | Token::Rest => 0,
+    };
+    tokens.iter().map(length).sum()
+}
+
 /// Whether `path` is `tail` or ends in `/tail`.
 fn ends_in(path: &[u8], tail: &[u8]) -> bool {
     path.strip_suffix(tail).is_some_and(|head| head.is_empty() || head.ends_with(b"/"))
@@ -89,7 +99,7 @@ fn search(
             Token::Literal(literal) => bytes[at..].starts_with(literal).then_some(literal.len()),
             Token::One => next_char(path, at).filter(|&c| c != '/').map(char::len_utf8),
             Token::Class(class) => {
-                next_char(path, at).filter(|&c| c != '/' && class.contains(c)).map(char::len_utf8)
+                next_char(path, at).filter(|&c| class.contains(c)).map(char::len_utf8)
             }
             Token::Rest => return true,
             Token::Star | Token::Folders => {

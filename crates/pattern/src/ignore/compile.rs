@@ -1,8 +1,9 @@
 //! One line of an ignore file, compiled.
 
+use super::segment::{Segment, Shape};
 use crate::Error;
-use crate::class::Class;
-use crate::glob::{Builder, split_segments};
+use crate::class::{Class, Separator};
+use crate::glob::Builder;
 use crate::token::Token;
 
 /// A compiled pattern.
@@ -10,38 +11,35 @@ use crate::token::Token;
 pub(super) struct Pattern {
     /// It starts with `!`.
     pub(super) negated: bool,
-    /// The text of a pattern without wildcards.
-    pub(super) literal: Option<String>,
-    /// What every match starts with: one comparison sorts out most paths.
-    pub(super) prefix: String,
-    /// The first byte of every match, if known.
-    pub(super) first: Option<u8>,
-    /// The last byte of what the whole pattern matches, if known.
-    pub(super) last: Option<u8>,
+    /// What a whole path has to look like.
     pub(super) tokens: Vec<Token>,
-    /// How many segments a match has; `None` with `**`.
-    pub(super) depth: Option<usize>,
-    /// Patterns of single segments; `None` where `**` stands, behind which
-    /// nothing is known.
-    pub(super) segments: Vec<Option<Vec<Token>>>,
+    /// The same segment by segment; `None` if the pattern cannot be cut at
+    /// its slashes (`a**b`, `x[^a]y`).
+    pub(super) shape: Option<Shape>,
+    /// What every match starts with.
+    pub(super) prefix: Box<[u8]>,
 }
 
-/// Blanks off, path cleaned, leading slash off. `None` for what means
-/// nothing: a blank line, `.`, `/`.
-pub(super) fn normalize(line: &str) -> Option<String> {
+/// Reads a line as moby's `ignorefile` does: blanks off, path cleaned,
+/// leading slash off. `None` for blank lines.
+///
+/// A negation without a path stays, for its error.
+pub(super) fn read_line(line: &str) -> Option<String> {
     let line = line.trim();
     let (negation, path) = match line.strip_prefix('!') {
         Some(rest) => ("!", rest.trim()),
+        None if line.is_empty() => return None,
         None => ("", line),
     };
     if path.is_empty() {
-        return (!negation.is_empty()).then(|| negation.to_owned());
+        return Some(negation.to_owned());
     }
     let path = clean(path);
-    if path.is_empty() { None } else { Some(format!("{negation}{path}")) }
+    let relative = if path.len() > 1 { path.strip_prefix('/').unwrap_or(&path) } else { &path };
+    Some(format!("{negation}{relative}"))
 }
 
-/// Go's `filepath.Clean`, then without the leading slash; `.` is empty.
+/// Go's `filepath.Clean`.
 fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut segments: Vec<&str> = Vec::new();
@@ -53,36 +51,49 @@ fn clean(path: &str) -> String {
             _ => segments.push(segment),
         }
     }
-    segments.join("/")
+    let joined = segments.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
+    }
 }
 
 impl Pattern {
-    /// Compiles a normalized pattern.
-    pub(super) fn compile(pattern: &str) -> Result<Self, Error> {
+    /// Compiles a line that [`read_line`] returned; `None` if it means
+    /// nothing: blank, `.` or `/`.
+    ///
+    /// moby trims and cleans a second time here and only then looks for the
+    /// `!`, so that `/!x` is a negation and `!/` is nothing behind a `!`.
+    pub(super) fn compile(line: &str) -> Result<Option<Self>, Error> {
+        let trimmed = line.trim();
+        if trimmed.is_empty() {
+            return Ok(None);
+        }
+        let pattern = clean(trimmed);
         let (negated, text) = match pattern.strip_prefix('!') {
             Some("") => return Err(Error::EmptyNegation),
             Some(rest) => (true, rest),
-            None => (false, pattern),
+            None => (false, pattern.as_str()),
         };
-        let bad = |reason| Error::BadPattern { pattern: pattern.to_owned(), reason };
+        let bad = |reason| Error::BadPattern { pattern: pattern.clone(), reason };
         let tokens = tokens(text).map_err(bad)?;
-        let text_of = |literal: &[u8]| String::from_utf8_lossy(literal).into_owned();
-        let literal = match tokens.as_slice() {
-            [Token::Literal(literal)] => Some(text_of(literal)),
-            _ => None,
-        };
+        if matches!(text, "." | "/") {
+            return Ok(None);
+        }
         let prefix = match tokens.first() {
-            Some(Token::Literal(literal)) => text_of(literal),
-            _ => String::new(),
+            Some(Token::Literal(literal)) => literal.clone(),
+            _ => Box::default(),
         };
-        let segments = segments(&tokens);
-        let depth = segments.iter().all(Option::is_some).then_some(segments.len());
-        let first = prefix.bytes().next();
-        let last = match tokens.last() {
-            Some(Token::Literal(tail)) => tail.last().copied(),
-            _ => None,
-        };
-        Ok(Self { negated, literal, prefix, first, last, tokens, depth, segments })
+        let shape = Shape::of(&tokens);
+        Ok(Some(Self { negated, tokens, shape, prefix }))
+    }
+
+    /// The part that the last segment of a match has to look like, if the
+    /// pattern has one.
+    pub(super) fn last_segment(&self) -> Option<&Segment> {
+        let shape = self.shape.as_ref()?;
+        shape.tail.last().or_else(|| shape.head.last())
     }
 }
 
@@ -111,7 +122,7 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, &'static str> {
             }
             '*' => builder.push(Token::Star),
             '?' => builder.push(Token::One),
-            '[' => builder.push(Token::Class(Class::read(&mut chars)?)),
+            '[' => builder.push(Token::Class(class(&mut chars)?)),
             '\\' => builder.literal(chars.next().ok_or("`\\` at the end escapes nothing")?),
             _ => builder.literal(c),
         }
@@ -119,15 +130,9 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, &'static str> {
     Ok(builder.finish())
 }
 
-/// The segments up to the first `**`.
-fn segments(tokens: &[Token]) -> Vec<Option<Vec<Token>>> {
-    let open = tokens.iter().position(|token| matches!(token, Token::Folders | Token::Rest));
-    let mut segments: Vec<Option<Vec<Token>>> =
-        split_segments(&tokens[..open.unwrap_or(tokens.len())]).into_iter().map(Some).collect();
-    if open.is_some() {
-        // What stands before `**` in its segment (`a**`) is no whole segment.
-        segments.pop();
-        segments.push(None);
-    }
-    segments
+fn class(chars: &mut std::str::Chars<'_>) -> Result<Class, &'static str> {
+    let class = Class::read(chars, Separator::Character)?;
+    // Go's Match takes it and matches nothing; moby's regular expression is
+    // invalid then, and the build fails.
+    if class.has_reversed_range() { Err("a range ends before it begins") } else { Ok(class) }
 }
