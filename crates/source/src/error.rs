@@ -37,7 +37,7 @@ pub enum Error {
         #[source]
         source: lathe_pattern::Error,
     },
-    /// The image is not made for the platform that is asked for.
+    /// An index has no image for the platform that is asked for.
     #[error("{image} has no image for {platform}, only for {available}")]
     NoPlatform {
         /// Its name.
@@ -71,6 +71,14 @@ pub enum Error {
         layer: String,
         /// Its type.
         media_type: String,
+    },
+    /// A folder that should be an OCI layout lacks something.
+    #[error("{} {reason}", folder.display())]
+    Layout {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it, as a sentence about it.
+        reason: String,
     },
     /// A download is another file than the one that is wanted.
     #[error("{what} has the digest {got}, but {wanted} is wanted")]

@@ -22,7 +22,7 @@ use lathe_rootfs::Root;
 use lathe_snapshot::Snapshots;
 use lathe_store::{ImageRecord, LayerRecord, SnapshotId};
 
-use crate::{Error, Images, Result, image::ParsedImage, progress::Progress};
+use crate::{Error, Images, Result, image::ParsedImage, layout, progress::Progress};
 
 /// Blobs that are downloaded at once, as docker does by default, and one more.
 const DOWNLOADS: usize = 4;
@@ -44,7 +44,8 @@ pub fn fetch(
     let top = Fetch { images, snapshots, reference, image, step }.run()?;
     let mut record = image_record(images, image)?;
     let repo_digest = format!("{}@{}", reference.name(), image.manifest.digest);
-    if !record.repo_digests.contains(&repo_digest) {
+    // A folder is no place that others could pull it from.
+    if reference.registry() != layout::REGISTRY && !record.repo_digests.contains(&repo_digest) {
         record.repo_digests.push(repo_digest);
     }
     if reference.tag().is_some() && reference.digest().is_none() {
@@ -242,14 +243,19 @@ impl Images {
         Ok(())
     }
 
-    fn copy(&self, from: &mut impl Read, to: &mut impl Write, blob: &Descriptor) -> Result<()> {
+    pub(crate) fn copy(
+        &self,
+        from: &mut impl Read,
+        to: &mut impl Write,
+        blob: &Descriptor,
+    ) -> Result<()> {
         let io = |action, source| Error::Io { action, subject: blob.digest.to_string(), source };
         let mut buffer = vec![0; BUFFER];
         loop {
             if self.cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let count = from.read(&mut buffer).map_err(|source| io("download", source))?;
+            let count = from.read(&mut buffer).map_err(|source| io("read", source))?;
             if count == 0 {
                 return Ok(());
             }

@@ -7,10 +7,10 @@ use lathe_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Refe
 use lathe_registry::Client;
 use lathe_store::Store;
 
-use crate::{Error, Result};
+use crate::{Error, Result, platform};
 
 /// Largest manifest or config that is read, in bytes: the limit of the common registries.
-const DOCUMENT_LIMIT: u64 = 4 << 20;
+pub(crate) const DOCUMENT_LIMIT: u64 = 4 << 20;
 
 /// Topic of the store's memo that remembers which manifest a name meant.
 const PINS: &str = "pin";
@@ -60,6 +60,12 @@ impl Images {
     ///
     /// A name that is tagged here, or was asked for before, is answered without the network,
     /// unless `policy` is [`PullPolicy::Always`]. The manifest and the config come into the store.
+    ///
+    /// Of an index the image that suits the platform best is taken. An image without index is what
+    /// it is: for another platform, too; who asks may look at the config and warn.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`] for an index without an image for the platform.
     pub fn pin(
         &self,
         reference: &Reference,
@@ -71,13 +77,34 @@ impl Images {
             return Ok(image);
         }
         let image = self.ask(reference, platform)?;
-        let digest = image.manifest.digest.to_string();
-        let key = pin_key(reference, platform);
-        self.store.memo_put(PINS, [(key.as_bytes(), digest.as_bytes())])?;
+        self.remember_pin(reference, platform, &image)?;
         Ok(image)
     }
 
+    /// Remembers which image a name meant.
+    pub(crate) fn remember_pin(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        image: &ParsedImage,
+    ) -> Result<()> {
+        let digest = image.manifest.digest.to_string();
+        let key = pin_key(reference, platform);
+        Ok(self.store.memo_put(PINS, [(key.as_bytes(), digest.as_bytes())])?)
+    }
+
+    /// Brings a blob of an image once more: one whose files are here as a snapshot, but whose
+    /// bytes were pruned.
+    pub fn refetch_blob(&self, reference: &Reference, blob: &Descriptor) -> Result<()> {
+        self.fetch_blob(&(self.client)()?, reference, blob, None)
+    }
+
     fn known(&self, reference: &Reference, platform: &Platform) -> Result<Option<ParsedImage>> {
+        if let Some(digest) = reference.digest()
+            && let Some(image) = self.stored(digest)?
+        {
+            return Ok(Some(image));
+        }
         let tagged = self.store.image_by_name(&reference.to_string())?;
         if let Some(image) = tagged.filter(|image| platform.matches(&image.platform))
             && let Some(image) = self.stored(&image.manifest.digest)?
@@ -95,7 +122,8 @@ impl Images {
             return Ok(None);
         }
         let bytes = self.store.read_blob(manifest, DOCUMENT_LIMIT)?;
-        let document = Manifest::parse(&bytes)?;
+        // It may as well be an index, which leads to another manifest.
+        let Ok(document) = Manifest::parse(&bytes) else { return Ok(None) };
         if !self.store.has_blob(&document.config.digest) {
             return Ok(None);
         }
@@ -107,8 +135,8 @@ impl Images {
         let (mut descriptor, mut bytes) = client.manifest(reference)?;
         if descriptor.media_type.is_index() {
             let index = Index::parse(&bytes)?;
-            let chosen =
-                index.select(platform).ok_or_else(|| no_platform(reference, platform, &index))?;
+            let chosen = platform::choose_descriptor(platform, &index.manifests)
+                .ok_or_else(|| no_platform(reference, platform, &index))?;
             (descriptor, bytes) = client.manifest(&reference.clone().with_digest(chosen.digest))?;
             if descriptor.media_type.is_index() {
                 return Err(Error::NestedIndex(reference.familiar()));
@@ -117,17 +145,7 @@ impl Images {
         let document = Manifest::parse(&bytes)?;
         self.fetch_blob(&client, reference, &document.config, None)?;
         self.store.put_blob(&bytes)?;
-        let image = parse_image(&self.store, &descriptor.digest)?;
-        let actual = image.config.platform();
-        // Configs of the earliest tools leave the platform out: then it is what was asked for.
-        if !actual.os.is_empty() && !platform.matches(&actual) {
-            return Err(Error::NoPlatform {
-                image: reference.familiar(),
-                platform: platform.clone(),
-                available: actual.to_string(),
-            });
-        }
-        Ok(image)
+        parse_image(&self.store, &descriptor.digest)
     }
 }
 
@@ -153,11 +171,9 @@ fn pin_key(reference: &Reference, platform: &Platform) -> String {
 
 fn no_platform(reference: &Reference, platform: &Platform, index: &Index) -> Error {
     let platforms = index.manifests.iter().filter_map(|manifest| manifest.platform.as_ref());
-    let known: Vec<String> =
-        platforms.filter(|p| p.os != "unknown").map(ToString::to_string).collect();
     Error::NoPlatform {
         image: reference.familiar(),
         platform: platform.clone(),
-        available: known.join(", "),
+        available: platform::list(platforms),
     }
 }

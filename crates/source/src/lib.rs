@@ -1,9 +1,10 @@
-//! Where the inputs of a build come from: images of a registry, a folder of this machine.
+//! Where the inputs of a build come from: images of a registry or a folder, a folder of this
+//! machine, web servers, git repositories, archives.
 //!
 //! Each kind has two steps: *pin* finds out what it is without bringing it, *fetch* brings it.
 //! Between the two lies the cache: what hits is never fetched.
 //!
-//! Read `image.rs` for images, `local.rs` for the build context.
+//! Read `image.rs` for images, `local.rs` for the build context, `remote.rs` for the rest.
 //!
 //! # Invariants
 //! - `INV-SOURCE-VERIFIED`: bytes of a registry enter the store only under their own digest,
@@ -16,6 +17,7 @@ mod fetch;
 mod image;
 mod layout;
 mod local;
+mod platform;
 mod progress;
 mod remote;
 
