@@ -9,7 +9,7 @@
 //! | destination ends in `/`, or is a directory | a file keeps its name in it |
 //! | destination is a link | followed inside the root, also a dangling one |
 //! | directories that are missing above | made with mode 0755 and the owner of the copy |
-//! | destination directory of a directory | keeps its mode when it exists, else 0755; *not* the source's |
+//! | destination directory of a directory | keeps its mode when it exists, else 0755; *not* the source's; but gets its time |
 //! | directories below | get the source's mode, owner and time, also when they exist |
 //! | file over file or link | replaced, never written through |
 //! | file over directory, directory over file | error |
@@ -45,6 +45,7 @@ use lathe_tree::Metadata;
 use lathe_tree::ModeChange;
 use lathe_tree::Owner;
 use lathe_tree::Timestamp;
+use level::Finish;
 use level::Level;
 use level::Pair;
 use rustix::io::Errno;
@@ -226,7 +227,8 @@ impl Copier<'_, '_, '_> {
     fn start(&mut self, source: Dir, metadata: &Metadata, place: &Path) -> Result<()> {
         let existing = self.to.try_lstat(place)?;
         if existing.is_some_and(|existing| !existing.is_dir()) {
-            return Err(Error::ReplaceFile { path: place.to_owned() });
+            let (from, to) = (source.path().to_owned(), place.to_owned());
+            return Err(Error::DirectoryOverFile { from, to });
         }
         let made = existing.is_none();
         if made {
@@ -236,7 +238,8 @@ impl Copier<'_, '_, '_> {
         }
         let target = Target::new(self.to.dir(place)?)?;
         let source = Arc::new(source);
-        let pair = Pair { source, target, metadata: *metadata, made, finish: made };
+        let finish = if made { Finish::All } else { Finish::Time };
+        let pair = Pair { source, target, metadata: *metadata, made, finish };
         self.children(Level::start(pair, metadata), &mut PathBuf::new())
     }
 
@@ -257,14 +260,13 @@ impl Copier<'_, '_, '_> {
             });
             match (selection, metadata.is_dir()) {
                 (Selection::Skip, _) | (Selection::Descend, false) => {}
-                (Selection::Keep, false) if metadata.links > 1 => {
+                (Selection::Keep | Selection::Lazy, false) if metadata.links > 1 => {
                     self.file_with_links(&level, &name, &metadata)?;
                 }
-                (Selection::Keep, false) => files.push((name, metadata)),
+                (Selection::Keep | Selection::Lazy, false) => files.push((name, metadata)),
                 (selection, true) => {
-                    let kept = selection == Selection::Keep;
-                    let below = Level::below(&level, &name, &metadata, kept)?;
-                    if kept {
+                    let below = Level::below(&level, &name, &metadata, selection)?;
+                    if selection == Selection::Keep {
                         below.pair()?;
                     }
                     path.push(&name);
@@ -282,7 +284,7 @@ impl Copier<'_, '_, '_> {
         self.depth -= 1;
         match level.into_pair() {
             Some(pair) => {
-                self.report.directories += u64::from(pair.finish);
+                self.report.directories += u64::from(pair.finish == Finish::All);
                 self.crew.release(pair)
             }
             None => Ok(()),
@@ -320,7 +322,8 @@ impl Copier<'_, '_, '_> {
         let identity = (metadata.file_system, metadata.inode);
         if let Some(earlier) = self.linked.get(&identity) {
             let (earlier_dir, earlier_name) = self.to.parent(earlier)?;
-            unlink_for_replacement(dir, name)?;
+            let from = || join_bytes(level.source.path(), name);
+            unlink_for_replacement(dir, name).map_err(|error| error.of_copy(from))?;
             earlier_dir.hard_link(&earlier_name, dir, name)?;
             self.report.files += 1;
         } else {

@@ -196,13 +196,12 @@ fn feed(
                 walk.skip_directory();
                 continue;
             }
-            Selection::Descend => {
-                if entry.metadata.is_dir() {
-                    undecided.push(entry);
-                }
+            Selection::Descend | Selection::Lazy if entry.metadata.is_dir() => {
+                undecided.push(entry);
                 continue;
             }
-            Selection::Keep => {}
+            Selection::Descend => continue,
+            Selection::Lazy | Selection::Keep => {}
         }
         for dir in undecided.drain(..) {
             places.push(Some(hash_entry(dir, None, options.owner)?));

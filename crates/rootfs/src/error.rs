@@ -25,9 +25,15 @@ pub enum Error {
     /// A file was to be copied to where a directory is.
     #[error("cannot replace directory `{}` with a file", path.display())]
     ReplaceDirectory { path: PathBuf },
-    /// A directory was to be copied to where something else is.
-    #[error("cannot copy a directory to `{}`, which is not a directory", path.display())]
+    /// A directory was to be made where something else is.
+    #[error("cannot make directory `{}`, which is something else", path.display())]
     ReplaceFile { path: PathBuf },
+    /// A file was to be copied to where a directory is.
+    #[error("cannot copy file `{}` over directory `{}`", from.display(), to.display())]
+    FileOverDirectory { from: PathBuf, to: PathBuf },
+    /// A directory was to be copied to where something else is.
+    #[error("cannot copy directory `{}` over file `{}`", from.display(), to.display())]
+    DirectoryOverFile { from: PathBuf, to: PathBuf },
 }
 
 /// Why a path is refused before the kernel is asked.
@@ -48,6 +54,15 @@ impl Error {
 
     pub(crate) fn path(path: &Path, fault: PathFault) -> Self {
         Self::Path { path: path.to_owned(), fault }
+    }
+
+    /// Says what was copied, where the error is that something else is at the destination.
+    pub(crate) fn of_copy(self, from: impl FnOnce() -> PathBuf) -> Self {
+        match self {
+            Self::ReplaceDirectory { path } => Self::FileOverDirectory { from: from(), to: path },
+            Self::ReplaceFile { path } => Self::DirectoryOverFile { from: from(), to: path },
+            other => other,
+        }
     }
 
     /// Returns the kind of the system's error, when the system failed.

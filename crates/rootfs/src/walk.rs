@@ -18,11 +18,31 @@ use std::sync::Arc;
 pub enum Selection {
     /// The entry belongs to the selection.
     Keep,
-    /// The directory does not, but what is below it is to be asked about (`!` patterns). It is
-    /// made or counted only when something below is kept. Of a file the same as `Skip`.
+    /// The directory does if anything below it does: then it is as if kept, else as if skipped
+    /// (a directory on the way to a `!` pattern of a `.dockerignore`). Of a file the same as
+    /// `Keep`.
+    Lazy,
+    /// The directory does not, but what is below it is to be asked about (`--parents`, `!`
+    /// patterns of `--exclude`). It is made or counted only when something below is kept; one
+    /// that was there before gets the mode of the source, and nothing else of it. Of a file the
+    /// same as `Skip`.
     Descend,
     /// Neither the entry nor what is below it.
     Skip,
+}
+
+impl Selection {
+    /// Returns what is left when two filters have a say.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let rank = |selection| match selection {
+            Self::Skip => 0,
+            Self::Descend => 1,
+            Self::Lazy => 2,
+            Self::Keep => 3,
+        };
+        if rank(other) < rank(self) { other } else { self }
+    }
 }
 
 /// Decides by path relative to the start of the walk or copy.

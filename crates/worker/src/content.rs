@@ -1,17 +1,16 @@
 //! What of an input counts by content: the digests of the files that an operation uses.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use lathe_graph::{ExecMountKind, FileAction, InputIndex, Op, Selector};
-use lathe_pattern::Ignore;
-use lathe_rootfs::{DigestOptions, NoMemo, Root, Selection, content_digest};
+use lathe_graph::{CopyAction, ExecMountKind, FileAction, InputIndex, Op, Selector};
+use lathe_rootfs::{DigestOptions, NoMemo, Root, content_digest};
 use lathe_solver::{KeyPart, NodeId};
 use lathe_store::Store;
 use lathe_tree::{FileKind, Owner};
 
 use crate::{
     Output, Result, Worker,
-    select::{Tree, exclude},
+    select::{Style, Tree, escape},
 };
 
 impl Worker<'_> {
@@ -23,8 +22,8 @@ impl Worker<'_> {
         output: &Output,
     ) -> Result<Vec<KeyPart>> {
         let mut parts = Vec::new();
-        for selector in selectors(&self.vertex(node).op, input) {
-            parts.extend(self.selected(node, input, output, &selector)?);
+        for used in used(&self.vertex(node).op, input) {
+            parts.extend(self.selected(node, input, output, &used)?);
         }
         Ok(parts)
     }
@@ -34,24 +33,24 @@ impl Worker<'_> {
         node: NodeId,
         input: usize,
         output: &Output,
-        selector: &Selector,
+        used: &Used,
     ) -> Result<Vec<KeyPart>> {
         let place = self.place(node, input);
         match output {
             Output::Context(context) => {
                 let owner = Some(Owner::ROOT);
-                digests(Tree::Context(context), selector, &place, owner)
+                digests(Tree::Context(context), used, &place, owner)
             }
             Output::Snapshot(snapshot) => {
                 // A snapshot never changes, so what was found once is true for ever.
                 let namespace = Store::snapshot_namespace(*snapshot, "content");
-                let key = format!("{selector:?}");
+                let key = format!("{used:?}");
                 if let Some(known) = self.store.memo_get(&namespace, key.as_bytes())? {
                     return Ok(parse(&known));
                 }
                 let mounted = self.snapshots.view(*snapshot)?;
                 let root = Root::open(mounted.path())?;
-                let parts = digests(Tree::Snapshot(&root), selector, &place, None)?;
+                let parts = digests(Tree::Snapshot(&root), used, &place, None)?;
                 let mut text = String::new();
                 for part in &parts {
                     text.extend([&part.name, "\0", &part.value, "\0"]);
@@ -63,29 +62,45 @@ impl Worker<'_> {
     }
 }
 
+/// Returns how the sources of a copy are meant.
+pub(crate) fn style_of(copy: &CopyAction) -> Style {
+    if copy.parents { Style::Parents } else { Style::Plain }
+}
+
 fn parse(known: &[u8]) -> Vec<KeyPart> {
     let text = String::from_utf8_lossy(known);
     let fields: Vec<&str> = text.split_terminator('\0').collect();
     fields.chunks_exact(2).map(|pair| KeyPart::new(pair[0], pair[1])).collect()
 }
 
-/// Returns what the operation uses of an input.
-fn selectors(op: &Op, input: usize) -> Vec<Selector> {
-    let is_input = |index: &InputIndex| index.0 as usize == input;
-    let whole = |source: &str| Selector {
-        paths: vec![match source.trim_start_matches('/') {
-            "" => ".".to_owned(),
-            path => path.to_owned(),
-        }],
-        exclude: Vec::new(),
+/// What an operation uses of an input.
+#[derive(Debug)]
+struct Used {
+    selector: Selector,
+    style: Style,
+}
+
+/// Returns the selector of one path with all that is below it.
+pub(crate) fn whole(source: &str) -> Selector {
+    let path = match source.trim_matches('/') {
+        "" => ".".to_owned(),
+        path => escape(path),
     };
+    Selector { paths: vec![path], exclude: Vec::new() }
+}
+
+/// Returns what the operation uses of an input.
+fn used(op: &Op, input: usize) -> Vec<Used> {
+    let is_input = |index: &InputIndex| index.0 as usize == input;
     match op {
         Op::Source(_) | Op::Merge(_) => Vec::new(),
         Op::File(file) => file
             .actions
             .iter()
             .filter_map(|action| match action {
-                FileAction::Copy(copy) if is_input(&copy.from) => Some(copy.select.clone()),
+                FileAction::Copy(copy) if is_input(&copy.from) => {
+                    Some(Used { selector: copy.select.clone(), style: style_of(copy) })
+                }
                 FileAction::Copy(_) | FileAction::MakeDir(_) | FileAction::MakeFile(_) => None,
             })
             .collect(),
@@ -93,7 +108,9 @@ fn selectors(op: &Op, input: usize) -> Vec<Selector> {
             .mounts
             .iter()
             .filter_map(|mount| match &mount.kind {
-                ExecMountKind::Bind { input, source, .. } if is_input(input) => Some(whole(source)),
+                ExecMountKind::Bind { input, source, .. } if is_input(input) => {
+                    Some(Used { selector: whole(source), style: Style::Plain })
+                }
                 // What a cache begins with does not count: it is there only the first time.
                 _ => None,
             })
@@ -103,26 +120,17 @@ fn selectors(op: &Op, input: usize) -> Vec<Selector> {
 
 fn digests(
     tree: Tree<'_>,
-    selector: &Selector,
+    used: &Used,
     place: &str,
     owner: Option<Owner>,
 ) -> Result<Vec<KeyPart>> {
-    let patterns = Ignore::new(&selector.exclude)?;
+    let selected = tree.find(&used.selector, used.style, place)?;
     let mut parts = Vec::new();
-    for path in tree.find(selector, place)? {
-        let start = start_of(&path);
-        let filter = |below: &Path, kind: FileKind| match exclude(&patterns, below, kind) {
-            Selection::Keep => tree.select(&start.join(below), kind),
-            other => other,
-        };
+    for found in &selected.found {
+        let filter = |below: &Path, kind: FileKind| selected.select(tree, found, below, kind);
         let options = DigestOptions { filter: Some(&filter), owner };
-        let digest = content_digest(tree.root(), &path, options, &mut NoMemo)?;
-        parts.push(KeyPart::new(format!("file {}", path.display()), digest.to_string()));
+        let digest = content_digest(tree.root(), &found.real, options, &mut NoMemo)?;
+        parts.push(KeyPart::new(format!("file {}", found.path.display()), digest.to_string()));
     }
     Ok(parts)
-}
-
-/// Returns a path that others can be joined to and matched: `.` is nothing.
-pub(crate) fn start_of(path: &Path) -> PathBuf {
-    if path == Path::new(".") { PathBuf::new() } else { path.to_owned() }
 }

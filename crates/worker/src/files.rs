@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use lathe_graph::{CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, MergeOp, Unpack};
 use lathe_layer::{ExtractOptions, Probe, extract, probe};
-use lathe_pattern::Ignore;
 use lathe_rootfs::{
     CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Selection, Times, copy,
 };
@@ -13,10 +12,10 @@ use lathe_tree::{FileKind, ModeChange, Owner};
 
 use crate::{
     Error, Output, Result, Worker,
-    content::start_of,
+    content::style_of,
     owner::find_owner,
     runner::snapshot_of,
-    select::{Tree, exclude},
+    select::Tree,
 };
 
 impl Worker<'_> {
@@ -43,13 +42,8 @@ impl Worker<'_> {
     }
 
     fn make_dir(&self, dir: &MakeDirAction, root: &Root) -> Result<()> {
-        let owner = match &dir.owner {
-            Some(user) => {
-                let ids = crate::owner::find_user(root, user)?.ids;
-                Owner { uid: ids.uid, gid: ids.gid }
-            }
-            None => Owner::ROOT,
-        };
+        // BuildKit reads `USER` here as it reads `--chown`: `1000` is group 1000, too.
+        let owner = owner_of(root, dir.owner.as_deref())?.unwrap_or(Owner::ROOT);
         let options = DirOptions { owner, mode: dir.mode, mtime: self.epoch };
         root.create_dir_all(Path::new(&dir.path), &options)?;
         Ok(())
@@ -100,43 +94,32 @@ impl Worker<'_> {
         let asked = owner_of(to, action.owner.as_deref())?;
         let owner = asked.or(default_owner);
         let mode = mode_of(action.mode.as_deref())?;
-        let patterns = Ignore::new(&action.select.exclude)?;
-        let sources = tree.find(&action.select, place)?;
+        let selected = tree.find(&action.select, style_of(action), place)?;
         let mut destination = PathBuf::from(&action.destination);
         // Several matches of one pattern need a directory, whether it was written so or not.
-        if sources.len() > 1 || action.parents {
+        if selected.found.len() > 1 || action.parents {
             destination.push("");
         }
-        for source in &sources {
+        for found in &selected.found {
             if action.unpack == Unpack::ByContent
-                && unpack(tree.root(), source, to, &destination, asked)?
+                && self.unpack(tree.root(), &found.real, to, &destination, asked)?
             {
                 continue;
             }
-            let (source, kept) = if action.parents { pivot(source) } else { (&**source, EMPTY) };
-            let start = start_of(source);
-            let filter = |below: &Path, kind: FileKind| {
-                if self.cancel.is_cancelled() {
-                    return Selection::Skip;
-                }
-                let Ok(inner) = below.strip_prefix(kept) else {
-                    let leads_there = Path::new(kept).starts_with(below);
-                    return if leads_there { Selection::Descend } else { Selection::Skip };
-                };
-                match exclude(&patterns, inner, kind) {
-                    Selection::Keep => tree.select(&start.join(below), kind),
-                    other => other,
-                }
+            let filter = |below: &Path, kind: FileKind| match self.cancel.is_cancelled() {
+                true => Selection::Skip,
+                false => selected.select(tree, found, below, kind),
             };
             copy(&CopyRequest {
                 from: tree.root(),
-                source,
+                source: &found.path,
                 to,
                 destination: &destination,
                 options: CopyOptions {
                     owner,
                     mode: mode.clone(),
-                    times: Times::Preserve,
+                    // As BuildKit: what a build with an epoch copies has its time.
+                    times: self.epoch.map_or(Times::Preserve, Times::Set),
                     parent_mtime: self.epoch,
                     contents_of_directory: true,
                     filter: Some(&filter),
@@ -149,47 +132,32 @@ impl Worker<'_> {
         }
         Ok(())
     }
-}
 
-/// No folders of the source are kept.
-const EMPTY: &str = "";
-
-/// Parts a source of `--parents` at `/./`: what comes after it is made in the destination, too.
-fn pivot(source: &Path) -> (&Path, &str) {
-    match source.to_str().and_then(|text| text.split_once("/./")) {
-        Some((before, kept)) => (Path::new(before), kept),
-        // A name that is no text keeps nothing, as without the flag.
-        None => source.to_str().map_or((source, EMPTY), |kept| (Path::new("."), kept)),
-    }
-}
-
-/// Unpacks the source if it is an archive; tells whether it was one. Its files keep their owners
-/// unless `--chown` gives them another one.
-fn unpack(
-    from: &Root,
-    source: &Path,
-    to: &Root,
-    destination: &Path,
-    owner: Option<Owner>,
-) -> Result<bool> {
-    if !from.stat(source)?.is_file() {
-        return Ok(false);
-    }
-    match probe(from.open_file(source)?)? {
-        Probe::Archive(compression) => {
-            extract(
-                from.open_file(source)?,
-                compression,
-                to,
-                destination,
-                &ExtractOptions { owner, ..ExtractOptions::default() },
-            )?;
-            Ok(true)
+    /// Unpacks the source if it is an archive; tells whether it was one. Its files keep their
+    /// owners unless `--chown` gives them another one.
+    fn unpack(
+        &self,
+        from: &Root,
+        source: &Path,
+        to: &Root,
+        destination: &Path,
+        owner: Option<Owner>,
+    ) -> Result<bool> {
+        if !from.stat(source)?.is_file() {
+            return Ok(false);
         }
-        Probe::Unsupported(format) => {
-            Err(Error::UnsupportedArchive { path: source.to_owned(), format })
+        match probe(from.open_file(source)?)? {
+            Probe::Archive(codec) => {
+                let made_mtime = self.epoch;
+                let options = ExtractOptions { owner, made_mtime, ..ExtractOptions::default() };
+                extract(from.open_file(source)?, codec, to, destination, &options)?;
+                Ok(true)
+            }
+            Probe::Unsupported(format) => {
+                Err(Error::UnsupportedArchive { path: source.to_owned(), format })
+            }
+            Probe::Other => Ok(false),
         }
-        Probe::Other => Ok(false),
     }
 }
 

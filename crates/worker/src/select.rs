@@ -1,4 +1,7 @@
-//! Which files of an input a `COPY` means: literal paths, and patterns with Go's wildcards.
+//! Which files of an input a `COPY` means: literal paths, patterns with Go's wildcards, and below
+//! them what `--parents`, `--exclude` and the ignore file leave.
+//!
+//! The copy and the cache key ask the same [`Selected`], so that they cannot disagree.
 
 use std::{
     ffi::OsStr,
@@ -29,6 +32,52 @@ pub(crate) enum Tree<'a> {
     Context(&'a Arc<Context>),
 }
 
+/// How the paths of a selector are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As sources: of a folder the content counts.
+    Plain,
+    /// As what is to be found again below the destination (`--parents`).
+    Parents,
+}
+
+/// What a selector means in a tree.
+pub(crate) struct Selected {
+    /// In order of the selector, what one pattern finds in order of the names.
+    pub(crate) found: Vec<Found>,
+    exclude: Ignore,
+}
+
+/// One file or folder.
+pub(crate) struct Found {
+    /// As it was named; a link is still one here, and gives what is copied its name.
+    pub(crate) path: PathBuf,
+    /// The same without links.
+    pub(crate) real: PathBuf,
+    /// What below it is meant, where that is not all.
+    include: Option<Ignore>,
+}
+
+impl Selected {
+    /// Decides on what is below a found folder.
+    pub(crate) fn select(
+        &self,
+        tree: Tree<'_>,
+        found: &Found,
+        below: &Path,
+        kind: FileKind,
+    ) -> Selection {
+        let mut selection = exclude(&self.exclude, below, kind);
+        if let Some(include) = &found.include {
+            selection = selection.and(exclude(include, below, kind));
+        }
+        if selection == Selection::Skip {
+            return selection;
+        }
+        selection.and(tree.select(&found.real.join(below), kind))
+    }
+}
+
 impl Tree<'_> {
     pub(crate) fn root(&self) -> &Root {
         match self {
@@ -37,37 +86,103 @@ impl Tree<'_> {
         }
     }
 
-    /// Decides on a path that is relative to the root of the tree.
+    /// Decides on a path that is relative to the root of the tree and has no links.
     pub(crate) fn select(&self, path: &Path, kind: FileKind) -> Selection {
         match self {
             Tree::Snapshot(_) => Selection::Keep,
-            Tree::Context(context) => context.select(path, kind),
+            Tree::Context(context) => match context.select(path, kind) {
+                // A folder of the context is there if anything in it is.
+                Selection::Descend => Selection::Lazy,
+                other => other,
+            },
         }
     }
 
-    /// Returns the paths that the selector means, in order of the selector, each pattern sorted.
-    ///
-    /// A pattern may match nothing; a literal path must exist.
-    pub(crate) fn find(&self, selector: &Selector, place: &str) -> Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
+    /// Returns what the selector means. A pattern may match nothing; a literal path must exist.
+    pub(crate) fn find(&self, selector: &Selector, style: Style, place: &str) -> Result<Selected> {
+        let mut selected = Selected { found: Vec::new(), exclude: Ignore::new(&selector.exclude)? };
         for pattern in &selector.paths {
-            if has_wildcards(pattern) {
-                let glob = Glob::new(pattern)?;
-                self.glob(&glob, 0, Path::new(""), &mut found)?;
-            } else {
-                let path = PathBuf::from(unescape(pattern));
-                self.check_exists(&path, place)?;
-                found.push(path);
+            match style {
+                Style::Plain => self.find_plain(pattern, place, &mut selected)?,
+                Style::Parents => self.find_parents(pattern, place, &mut selected)?,
             }
         }
+        Ok(selected)
+    }
+
+    fn find_plain(&self, pattern: &str, place: &str, selected: &mut Selected) -> Result<()> {
+        if !has_wildcards(pattern) {
+            let path = PathBuf::from(unescape(pattern));
+            let real = self.check_exists(&path, place)?;
+            selected.found.push(Found { path, real, include: None });
+            return Ok(());
+        }
+        for path in self.glob(pattern)? {
+            let real = self.check_exists(&path, place)?;
+            // A file that a pattern found is not named: `--exclude` reaches it by its name.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if selected.exclude.matches(&name) && !self.root().stat(&real)?.is_dir() {
+                continue;
+            }
+            selected.found.push(Found { path, real, include: None });
+        }
+        Ok(())
+    }
+
+    /// What comes after `/./`, or all where there is none, is found again in the destination. It
+    /// is matched as the lines of an ignore file are, so that `**` works; links below are links.
+    fn find_parents(&self, pattern: &str, place: &str, selected: &mut Selected) -> Result<()> {
+        let (start, kept) = pattern.split_once("/./").unwrap_or((".", pattern));
+        let include = match kept.trim_matches('/') {
+            "" | "." => None,
+            kept => Some(Ignore::new(["**", &format!("!{kept}")])?),
+        };
+        if !has_wildcards(start) && !has_wildcards(kept) {
+            let path = PathBuf::from(unescape(start)).join(unescape(kept));
+            self.check_exists(&path, place)?;
+        }
+        let starts = match has_wildcards(start) {
+            true => self.glob(start)?,
+            false => vec![PathBuf::from(unescape(start))],
+        };
+        for path in starts {
+            // What is named by its parents is inside of a folder.
+            let real = self.root().real_path(&path)?;
+            if self.root().try_stat(&real)?.is_some_and(|metadata| metadata.is_dir()) {
+                selected.found.push(Found { path, real, include: include.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what a pattern matches, sorted. Links are followed up to the first wildcard.
+    fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>> {
+        let glob = Glob::new(pattern)?;
+        let mut start = PathBuf::new();
+        let mut depth = 0;
+        while let Some(name) = glob.literal_segment(depth).filter(|_| depth + 1 < glob.depth()) {
+            start.push(name);
+            depth += 1;
+        }
+        let mut found = Vec::new();
+        self.glob_below(&glob, depth, &self.root().real_path(&start)?, &mut found)?;
         Ok(found)
     }
 
-    fn glob(&self, glob: &Glob, depth: usize, at: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    fn glob_below(
+        &self,
+        glob: &Glob,
+        depth: usize,
+        at: &Path,
+        found: &mut Vec<PathBuf>,
+    ) -> Result<()> {
         let last = depth + 1 == glob.depth();
         let names = match glob.literal_segment(depth) {
             Some(name) => vec![name.into()],
-            None => self.root().list(at)?,
+            None if self.root().try_stat(at)?.is_some_and(|metadata| metadata.is_dir()) => {
+                self.root().list(at)?
+            }
+            None => Vec::new(),
         };
         for name in names {
             let matches = |name: &OsStr| glob.matches_segment(depth, &name.to_string_lossy());
@@ -75,26 +190,25 @@ impl Tree<'_> {
                 continue;
             }
             let path = at.join(&name);
-            let Some(metadata) = self.root().try_stat(&path)? else { continue };
+            let Some(metadata) = self.root().try_lstat(&path)? else { continue };
             match self.select(&path, metadata.kind) {
-                Selection::Keep | Selection::Descend if last => found.push(path),
-                Selection::Keep | Selection::Descend if metadata.is_dir() => {
-                    self.glob(glob, depth + 1, &path, found)?;
-                }
-                Selection::Keep | Selection::Descend | Selection::Skip => {}
+                Selection::Skip => {}
+                _ if last => found.push(path),
+                _ if metadata.is_dir() => self.glob_below(glob, depth + 1, &path, found)?,
+                _ => {}
             }
         }
         Ok(())
     }
 
-    fn check_exists(&self, path: &Path, place: &str) -> Result<()> {
-        if path == Path::new(".") {
-            return Ok(());
-        }
-        let metadata = self.root().try_stat(path)?;
-        let selected = metadata.as_ref().map(|metadata| self.select(path, metadata.kind));
-        if matches!(selected, Some(Selection::Keep | Selection::Descend)) {
-            return Ok(());
+    /// Returns where a path leads, without links. What a link leads to must be in the context
+    /// itself, not only the link.
+    fn check_exists(&self, path: &Path, place: &str) -> Result<PathBuf> {
+        let real = self.root().real_path(path)?;
+        let metadata = self.root().try_stat(&real)?;
+        let selected = metadata.as_ref().map(|metadata| self.select(&real, metadata.kind));
+        if selected.is_some_and(|selected| selected != Selection::Skip) {
+            return Ok(real);
         }
         let ignored_by = match self {
             Tree::Context(context) if metadata.is_some() => {
@@ -153,9 +267,21 @@ fn unescape(pattern: &str) -> String {
     text
 }
 
+/// Returns a pattern that means exactly this path.
+pub(crate) fn escape(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// Decides by `--exclude` patterns, which are those of `.dockerignore`, on a path relative to the
 /// source.
-pub(crate) fn exclude(patterns: &Ignore, path: &Path, kind: FileKind) -> Selection {
+fn exclude(patterns: &Ignore, path: &Path, kind: FileKind) -> Selection {
     // The source itself was named.
     if patterns.is_empty() || path.as_os_str().is_empty() {
         return Selection::Keep;

@@ -67,8 +67,8 @@ impl Shared {
     /// Lets go of a directory; who is last gives it its metadata.
     pub(super) fn release(&self, pair: Arc<Pair>) -> Result<()> {
         match Arc::into_inner(pair) {
-            Some(pair) if pair.finish => self.rules.finish_directory(&pair),
-            _ => Ok(()),
+            Some(pair) => self.rules.finish_directory(&pair),
+            None => Ok(()),
         }
     }
 }

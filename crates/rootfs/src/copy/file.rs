@@ -4,6 +4,7 @@ use super::CopyOptions;
 use super::LinkPolicy;
 use super::Times;
 use super::data::DataCopier;
+use super::level::Finish;
 use super::level::Pair;
 use crate::creation::Creation;
 use crate::creation::Target;
@@ -81,6 +82,19 @@ impl Rules {
         let Pair { target, metadata, .. } = pair;
         let path = || target.dir().path().to_owned();
         let wanted = self.wanted(metadata);
+        match pair.finish {
+            Finish::All => {}
+            Finish::Time => {
+                let times = timestamps(wanted.mtime);
+                return rustix::fs::futimens(target.dir(), &times).at("change times", path);
+            }
+            Finish::Mode => {
+                // The source's, whatever `--chmod` says: as BuildKit, which gives only
+                // directories that it makes the metadata that was asked for.
+                let mode = rustix::fs::Mode::from_raw_mode(metadata.mode);
+                return rustix::fs::fchmod(target.dir(), mode).at("change mode", path);
+            }
+        }
         let made = pair.made.then_some(metadata.mode | 0o700);
         let fd = target.dir().as_fd();
         self.creation
@@ -113,11 +127,12 @@ impl<'a> FileCopier<'a> {
     /// Copies anything but a directory to `name`.
     pub(super) fn copy(&mut self, source: Source<'_>, target: &Target, name: &OsStr) -> Result<()> {
         let wanted = self.rules.wanted(source.metadata);
-        match source.metadata.kind {
+        let copied = match source.metadata.kind {
             FileKind::Regular => self.regular(source, target, name, &wanted),
             FileKind::Symlink => self.symlink(source, target, name, &wanted),
             _ => special(source.metadata, target.dir(), name, &wanted),
-        }
+        };
+        copied.map_err(|error| error.of_copy(|| join_bytes(source.dir.path(), source.name)))
     }
 
     fn symlink(

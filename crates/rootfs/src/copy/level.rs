@@ -8,6 +8,7 @@ use crate::dir::Dir;
 use crate::dir::join_bytes;
 use crate::error::Error;
 use crate::error::Result;
+use crate::walk::Selection;
 use lathe_tree::Metadata;
 use rustix::io::Errno;
 use std::cell::OnceCell;
@@ -26,8 +27,19 @@ pub(super) struct Pair {
     pub(super) metadata: Metadata,
     /// Whether the destination was made by this copy.
     pub(super) made: bool,
-    /// Whether the destination gets the metadata of the source.
-    pub(super) finish: bool,
+    /// What the destination gets of the source, after its content.
+    pub(super) finish: Finish,
+}
+
+/// What of a directory's metadata is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// Owner, mode, attributes and time.
+    All,
+    /// The time: the destination of the copy itself, that had its metadata before.
+    Time,
+    /// The mode: a directory on the way to what was selected, that was there before.
+    Mode,
 }
 
 /// Source directory in the walk.
@@ -36,8 +48,8 @@ pub(super) struct Level<'a> {
     metadata: &'a Metadata,
     /// Level above and name in it; `None` for the start.
     above: Option<(&'a Self, &'a OsStr)>,
-    /// Whether the directory itself is copied, not only what is below it.
-    kept: bool,
+    /// Whether the directory itself is copied, or only what is below it.
+    selection: Selection,
     opened: OnceCell<Arc<Pair>>,
 }
 
@@ -46,7 +58,7 @@ impl<'a> Level<'a> {
     pub(super) fn start(pair: Pair, metadata: &'a Metadata) -> Self {
         let source = Arc::clone(&pair.source);
         let opened = OnceCell::from(Arc::new(pair));
-        Self { source, metadata, above: None, kept: true, opened }
+        Self { source, metadata, above: None, selection: Selection::Keep, opened }
     }
 
     /// Pairs the directory `name` below a level with the one of that name, not opened yet.
@@ -54,10 +66,11 @@ impl<'a> Level<'a> {
         above: &'a Self,
         name: &'a OsStr,
         metadata: &'a Metadata,
-        kept: bool,
+        selection: Selection,
     ) -> Result<Self> {
         let source = Arc::new(above.source.open_dir(name)?);
-        Ok(Self { source, metadata, above: Some((above, name)), kept, opened: OnceCell::new() })
+        let above = Some((above, name));
+        Ok(Self { source, metadata, above, selection, opened: OnceCell::new() })
     }
 
     /// Returns both sides; the destination is opened or made at the first call.
@@ -67,14 +80,17 @@ impl<'a> Level<'a> {
         }
         let (above, name) = self.above.expect("the start of a copy is open");
         let parent = above.pair()?.target.dir();
-        let made = make(parent, name, self.metadata.mode)?;
+        let made = make(parent, name, self.metadata.mode)
+            .map_err(|error| error.of_copy(|| self.source.path().to_owned()))?;
         let pair = Pair {
             source: Arc::clone(&self.source),
             target: Target::new(parent.open_dir(name)?)?,
             metadata: *self.metadata,
             made,
-            // One that was only descended into keeps its metadata if it was there before.
-            finish: self.kept || made,
+            finish: match self.selection {
+                Selection::Descend | Selection::Skip if !made => Finish::Mode,
+                _ => Finish::All,
+            },
         };
         Ok(self.opened.get_or_init(|| Arc::new(pair)))
     }

@@ -146,11 +146,13 @@ fn a_directory_can_be_copied_by_its_name() {
 #[test]
 fn files_and_directories_do_not_replace_each_other() {
     let in_place_of_dir = scene(&["d/x=1"], &["b/x/"]).copy("d", "b");
-    assert!(matches!(in_place_of_dir, Err(Error::ReplaceDirectory { .. })));
+    let text = in_place_of_dir.expect_err("a directory is there").to_string();
+    assert_eq!(text, "cannot copy file `d/x` over directory `b/x`");
     let in_place_of_file = scene(&["d/x/"], &["b/x=1"]).copy("d", "b");
-    assert!(matches!(in_place_of_file, Err(Error::ReplaceFile { .. })));
+    let text = in_place_of_file.expect_err("a file is there").to_string();
+    assert_eq!(text, "cannot copy directory `d/x` over file `b/x`");
     let in_place_of_link = scene(&["d/x/y=1"], &["b/x->/", "b/z=0"]).copy("d", "b");
-    assert!(matches!(in_place_of_link, Err(Error::ReplaceFile { .. })));
+    assert!(matches!(in_place_of_link, Err(Error::DirectoryOverFile { .. })));
     let onto_file = scene(&["d/x=1"], &["b=1"]).copy("d", "b");
     assert!(onto_file.is_err());
     assert!(scene(&[], &[]).copy("none", "b").expect_err("missing").is_not_found());
@@ -326,6 +328,42 @@ fn what_the_filter_drops_is_not_made() {
 }
 
 #[test]
+fn the_destination_of_a_directory_gets_its_time_and_nothing_else() {
+    let scene = scene(&["d/x=1"], &["b/"]);
+    let time = Timestamp { seconds: 2_000_000, nanos: 7 };
+    fs::set_permissions(scene.host("from/d"), fs::Permissions::from_mode(0o711)).expect("set");
+    fs::set_permissions(scene.host("to/b"), fs::Permissions::from_mode(0o750)).expect("set");
+    scene.from.set_times(Path::new("d"), time).expect("times set");
+    for (destination, mode) in [("b", 0o750), ("new", 0o755)] {
+        scene.copy("d", destination).expect("copied");
+        let made = scene.to.stat(Path::new(destination)).expect("stat");
+        assert_eq!((made.mtime, made.mode), (time, mode), "{destination}");
+    }
+}
+
+/// Directories on the way to what was selected, that exist in the destination.
+#[test]
+fn lazy_directories_are_as_kept_and_entered_ones_only_get_the_mode() {
+    let time = Timestamp { seconds: 2_000_000, nanos: 7 };
+    for (selection, has_time) in [(Selection::Lazy, true), (Selection::Descend, false)] {
+        let scene = scene(&["d/sub/keep=1", "d/sub/drop=2", "d/empty/drop=3"], &["b/sub/"]);
+        let mode = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(scene.host("from/d/sub"), mode).expect("set");
+        scene.from.set_times(Path::new("d/sub"), time).expect("times set");
+        let filter = |path: &Path, kind: FileKind| match (path.file_name(), kind) {
+            (_, FileKind::Directory) => selection,
+            (Some(name), _) if name == "drop" => Selection::Skip,
+            _ => Selection::Keep,
+        };
+        let options = CopyOptions { filter: Some(&filter), ..CopyOptions::default() };
+        scene.copy_with("d", "b", options).expect("copied");
+        assert_eq!(scene.dump(), ["b/", "b/sub/", "b/sub/keep=1"]);
+        let sub = scene.to.stat(Path::new("b/sub")).expect("stat");
+        assert_eq!((sub.mode, sub.mtime == time), (0o711, has_time), "{selection:?}");
+    }
+}
+
+#[test]
 fn trees_deeper_than_the_limit_are_refused() {
     let scene = scene(&[], &[]);
     let mut dir = scene.from.dir(Path::new("/")).expect("root");
@@ -380,5 +418,5 @@ fn an_error_of_a_thread_is_the_error_of_the_copy() {
     // A directory in the place of a file that comes late.
     fs::create_dir_all(scene.host("to/d9/569")).expect("made");
     let result = scene.copy("/", "/");
-    assert!(matches!(result, Err(Error::ReplaceDirectory { .. })), "{result:?}");
+    assert!(matches!(result, Err(Error::FileOverDirectory { .. })), "{result:?}");
 }
