@@ -46,6 +46,9 @@ pub enum Error {
     /// The forwarding of lent sockets could not be started.
     #[error("forward lent sockets")]
     Relay(#[source] io::Error),
+    /// Emulators could not be registered.
+    #[error("register emulators")]
+    Emulation(#[source] io::Error),
     /// A standard stream could not be opened or duplicated.
     #[error("open `{stream}`")]
     Stream { stream: &'static str, source: io::Error },

@@ -15,6 +15,7 @@
 mod create;
 mod cwd;
 mod dev;
+mod emulate;
 mod exec;
 mod identity;
 mod lend;
@@ -90,6 +91,9 @@ fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
         Ok(received) => received,
         Err(failure) => return Err((caller, failure)),
     };
+    if let Task::Emulate(lines) = &job.task {
+        return emulate::run(&caller, lines).map_err(|failure| (caller, failure));
+    }
     match fork(&job, &fds) {
         Err(failure) => Err((caller, failure)),
         Ok((Fork::Child, channel)) => {
@@ -100,7 +104,7 @@ fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
         Ok((Fork::Parent { pid, pidfd }, channel)) => {
             let lifetime = match &job.task {
                 Task::Create(sandbox) => sandbox.lifetime,
-                Task::Join(_) => Lifetime::OfParent,
+                Task::Join(_) | Task::Emulate(_) => Lifetime::OfParent,
             };
             // The streams are the container's alone: whoever reads its output
             // must see the end when the container ends.
@@ -141,6 +145,7 @@ fn fork(job: &Job<'_>, fds: &[OwnedFd]) -> Result<(Fork, Channel), Failure> {
             join_namespaces(join, fds)?;
             0
         }
+        Task::Emulate(_) => 0,
     };
     let (up, down) = Channel::pair().map_err(|error| Failure::setup("make a socket", error))?;
     let fork =
@@ -172,17 +177,24 @@ fn prepare(
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
     die_with_stage(channel)?;
-    let extra = if fds.len() > 3 { fds.pop() } else { None };
     let filter = contents.remove(0);
     let mut init = crate::Init::Process;
+    let mut user_namespace = None;
     let terminal = match &job.task {
         Task::Create(sandbox) => {
             init = sandbox.init;
-            create::prepare(sandbox, &job.process, &contents, extra, channel)?
+            if sandbox.user_namespace.is_some() {
+                user_namespace = fds.pop();
+            }
+            let network = fds.drain(3..).next();
+            create::prepare(sandbox, &job.process, &contents, network, channel)?
         }
         Task::Join(_) => tty::join(&job.process, channel)?,
+        Task::Emulate(_) => None,
     };
-    exec::run(job, &filter, init, &exec::Streams { plain: fds, terminal })
+    fds.truncate(3);
+    let given = exec::Given { streams: fds, terminal, user_namespace };
+    exec::run(job, &filter, init, &given)
 }
 
 /// Ties the life of this process to the init stage's.
@@ -248,6 +260,7 @@ impl Notes {
                 }
                 Ok(Some((Note::Terminal, fds))) => notes.terminal = fds.into_iter().next(),
                 Ok(Some((Note::Listener, fds))) => notes.listeners.extend(fds),
+                Ok(Some((Note::Go | Note::Registry, _))) => {}
                 Ok(Some((Note::SharedProc, _))) => notes.proc = Proc::Callers,
                 Ok(Some((Note::Failed(failure), _))) => notes.failure = Some(failure),
                 Ok(None) => return notes,
@@ -278,6 +291,13 @@ fn await_end(caller: &Channel, container: &Container) {
             return;
         }
     }
+}
+
+/// Waits until a child has ended.
+fn wait_child(pidfd: &OwnedFd) {
+    let id = WaitId::PidFd(pidfd.as_fd());
+    let wait = || rustix::process::waitid(id.clone(), WaitIdOptions::EXITED);
+    while matches!(wait(), Err(Errno::INTR)) {}
 }
 
 /// Waits for the container. The kernel lets process 1 end only after all others

@@ -36,6 +36,11 @@ pub struct Sandbox {
     pub sockets: Vec<LentSocket>,
     /// Size of `/dev/shm` in bytes; docker's 64 MiB when `None` or 0.
     pub shm_size: Option<u64>,
+    /// The user namespace in which the process runs, for instance
+    /// `/proc/PID/ns/user`; the caller's when `None`. Everything else of the
+    /// sandbox is made by the caller and stays its: a process in a namespace
+    /// below has no power over mounts, network and devices.
+    pub user_namespace: Option<PathBuf>,
     /// How far the process is held back.
     pub security: Security,
     /// Who is process 1.
@@ -57,6 +62,7 @@ impl Sandbox {
             files: Vec::new(),
             sockets: Vec::new(),
             shm_size: None,
+            user_namespace: None,
             security: Security::Default,
             init: Init::Process,
             lifetime: Lifetime::OfParent,

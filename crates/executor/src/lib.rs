@@ -14,6 +14,7 @@
 
 mod caps;
 mod channel;
+mod emulation;
 mod env;
 mod error;
 mod exe;
@@ -30,6 +31,10 @@ mod ulimit;
 pub mod user;
 mod wire;
 
+pub use emulation::Availability;
+pub use emulation::Emulation;
+pub use emulation::Registration;
+pub use emulation::interpreter_for;
 pub use env::DEFAULT_PATH;
 pub use env::EnvDefaults;
 pub use env::default_env;

@@ -112,7 +112,7 @@ impl Running {
         match report {
             Some((Report::Exited(exit), _)) => Ok(exit),
             Some((Report::Failed(failure), _)) => Err(failure.into()),
-            Some((Report::Started { .. } | Report::Listener, _)) | None => Err(Error::InitKilled),
+            _ => Err(Error::InitKilled),
         }
     }
 }
@@ -126,6 +126,11 @@ pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Runni
     check_sockets(sandbox)?;
     let mut fds = open_streams(stdio)?;
     if let Network::Join(path) = &sandbox.network {
+        let namespace =
+            File::open(path).map_err(|source| Error::Namespace { path: path.clone(), source })?;
+        fds.push(namespace.into());
+    }
+    if let Some(path) = &sandbox.user_namespace {
         let namespace =
             File::open(path).map_err(|source| Error::Namespace { path: path.clone(), source })?;
         fds.push(namespace.into());
@@ -223,7 +228,7 @@ fn start(
     }
     let lifetime = match &task {
         Task::Create(sandbox) => sandbox.lifetime,
-        Task::Join(_) => Lifetime::OfParent,
+        Task::Join(_) | Task::Emulate(_) => Lifetime::OfParent,
     };
     let mut stage = Stage::start(lifetime)?;
     // From here on the new program starts up on another core meanwhile.
@@ -251,8 +256,30 @@ fn start(
                 stage.reap();
                 return Err(failure.into());
             }
-            Some((Report::Exited(_), _)) | None => return Err(Error::InitKilled),
+            Some((Report::Exited(_) | Report::Emulation, _)) | None => {
+                return Err(Error::InitKilled);
+            }
         }
+    }
+}
+
+/// Makes a user namespace with a registry of emulators. Returns the registry,
+/// which has to be kept open, and the namespace.
+pub(crate) fn emulation(lines: Vec<String>) -> Result<(OwnedFd, OwnedFd)> {
+    let mut stage = Stage::start(Lifetime::OfParent)?;
+    let process = Cow::Owned(Process::new([""; 0]));
+    let task = Task::Emulate(lines);
+    let job = Job { task, process, security: Security::Default, sizes: Vec::new() };
+    let (envelope, memfd) = wire::seal(&job, &[]).map_err(Error::Channel)?;
+    stage.channel()?.send(&envelope, &[memfd.as_fd()]).map_err(Error::Channel)?;
+    let report = stage.receive()?;
+    stage.reap();
+    match report {
+        Some((Report::Emulation, fds)) => {
+            <[OwnedFd; 2]>::try_from(fds).map(Into::into).map_err(|_| Error::InitKilled)
+        }
+        Some((Report::Failed(failure), _)) => Err(failure.into()),
+        _ => Err(Error::InitKilled),
     }
 }
 

@@ -222,6 +222,16 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// Returns whether the processor executes 32-bit programs of its family.
+pub(crate) fn executes_32_bit() -> bool {
+    const PER_LINUX32: libc::c_ulong = 8;
+    // A personality is a thread's own, so a thread of its own tries it: an
+    // arm64 kernel refuses it where the processor cannot (Linux 4.11).
+    // SAFETY: no memory is passed, and the thread ends right after.
+    let set = || unsafe { libc::personality(PER_LINUX32) } != -1;
+    std::thread::scope(|scope| scope.spawn(set).join()).unwrap_or(false)
+}
+
 fn check(result: libc::c_long) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -35,12 +35,15 @@ pub(crate) struct Job<'a> {
     pub(crate) sizes: Vec<usize>,
 }
 
-/// The two ways to a process.
+/// The two ways to a process, and what may have to be there before.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task<'a> {
     /// New namespaces around a root file system. Descriptors: three streams,
-    /// then the network namespace to join if there is one.
+    /// then the network namespace to join, then the user namespace, if there is
+    /// one.
     Create(Cow<'a, Sandbox>),
+    /// A user namespace with a registry of emulators: the lines to register.
+    Emulate(Vec<String>),
     /// The namespaces of a running process. Descriptors: three streams, then
     /// the pidfd of that process.
     Join(Join),
@@ -67,6 +70,8 @@ pub(crate) enum Report {
     },
     Failed(Failure),
     Exited(Exit),
+    /// Descriptors: the mounted registry of emulators, its user namespace.
+    Emulation,
 }
 
 /// Whose /proc a container has.
@@ -90,6 +95,10 @@ pub(crate) enum Note {
     Listener,
     /// The container had to get the caller's /proc.
     SharedProc,
+    /// To the process that registers emulators: its ids are mapped.
+    Go,
+    /// Descriptor: the mounted registry of emulators.
+    Registry,
     Failed(Failure),
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rustix::fs::FileType;
 use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use super::cwd;
@@ -19,6 +20,7 @@ use crate::Resource;
 use crate::Rlimit;
 use crate::UNLIMITED;
 use crate::UserIds;
+use crate::emulation;
 use crate::sys;
 use crate::wire;
 use crate::wire::Failure;
@@ -28,11 +30,13 @@ use crate::wire::Job;
 const BUSY_ROUNDS: u32 = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
-/// What becomes the standard streams: the terminal if there is one.
+/// What the process is given by descriptors.
 #[derive(Debug)]
-pub(crate) struct Streams {
-    pub(crate) plain: Vec<OwnedFd>,
+pub(crate) struct Given {
+    /// What becomes the standard streams, unless there is a terminal.
+    pub(crate) streams: Vec<OwnedFd>,
     pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) user_namespace: Option<OwnedFd>,
 }
 
 /// Becomes the program of the job.
@@ -40,15 +44,18 @@ pub(crate) fn run(
     job: &Job<'_>,
     filter: &[u8],
     init: Init,
-    streams: &Streams,
+    given: &Given,
 ) -> Result<Infallible, Failure> {
     let process = &*job.process;
     let program = Program::new(process)?;
-    connect(streams, &process.user)?;
+    connect(given, &process.user)?;
     // The job's descriptors are closed by exec; init, which executes nothing,
     // closes them by itself.
     process.rlimits.iter().try_for_each(limit)?;
     cwd::enter(&process.cwd)?;
+    if let Some(namespace) = &given.user_namespace {
+        identity::enter_namespace(namespace)?;
+    }
     identity::assume(&process.user, job.security, filter)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if init == Init::Reaper {
@@ -61,9 +68,9 @@ pub(crate) fn run(
     Err(program.execute())
 }
 
-fn connect(streams: &Streams, user: &UserIds) -> Result<(), Failure> {
+fn connect(given: &Given, user: &UserIds) -> Result<(), Failure> {
     let failed = |errno: rustix::io::Errno| Failure::setup("connect the streams", errno);
-    let (stdin, stdout, stderr) = match (&streams.terminal, streams.plain.as_slice()) {
+    let (stdin, stdout, stderr) = match (&given.terminal, given.streams.as_slice()) {
         (Some(terminal), _) => (terminal, terminal, terminal),
         (None, [stdin, stdout, stderr]) => (stdin, stdout, stderr),
         (None, _) => return Err(failed(rustix::io::Errno::BADF)),
@@ -74,7 +81,7 @@ fn connect(streams: &Streams, user: &UserIds) -> Result<(), Failure> {
     rustix::stdio::dup2_stdin(stdin).map_err(failed)?;
     rustix::stdio::dup2_stdout(stdout).map_err(failed)?;
     rustix::stdio::dup2_stderr(stderr).map_err(failed)?;
-    if streams.terminal.is_some() {
+    if given.terminal.is_some() {
         rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()).map_err(failed)?;
     }
     Ok(())
@@ -163,12 +170,14 @@ impl Program {
             let errno = self.try_execute(candidate);
             match errno {
                 Errno::ENOENT | Errno::ENOTDIR => {}
-                errno => denied = denied.or(Some(errno)),
+                errno => denied = denied.or(Some((errno, candidate))),
             }
         }
-        let reason = |errno: Errno| wire::reason(&errno.into());
         match denied {
-            Some(errno) => Failure::NotExecutable { reason: reason(errno), command: self.command },
+            Some((errno, path)) => {
+                let reason = wire::reason(&errno.into()) + &foreign(path, errno);
+                Failure::NotExecutable { reason, command: self.command }
+            }
             None => Failure::CommandNotFound { reason: self.absence(), command: self.command },
         }
     }
@@ -197,6 +206,21 @@ impl Program {
         let exists = self.candidates.iter().any(|path| rustix::fs::stat(path).is_ok());
         let hint = if exists { " (the file exists: its interpreter does not)" } else { "" };
         format!("no such file or directory{hint}")
+    }
+}
+
+/// Returns a note on the architecture of a program that is not the processor's.
+fn foreign(path: &CString, errno: Errno) -> String {
+    let read = || -> Option<&'static str> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        let mut start = [0; 64];
+        let count = rustix::io::read(&file, &mut start).ok()?;
+        emulation::architecture_of(&start[..count])
+    };
+    match read().filter(|_| errno == Errno::ENOEXEC) {
+        Some(architecture) => format!(" (the program is for {architecture})"),
+        None => String::new(),
     }
 }
 

@@ -5,11 +5,15 @@
 //! bounding set needs `CAP_SETPCAP`, so it comes before the user changes; the
 //! groups need `CAP_SETGID`, so they come before the user, too.
 
+use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
+
 use nix::unistd::Gid;
 use nix::unistd::Uid;
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 use rustix::thread::CapabilitySets;
+use rustix::thread::LinkNameSpaceType;
 
 use crate::Security;
 use crate::UserIds;
@@ -29,6 +33,14 @@ pub(crate) fn assume(user: &UserIds, security: Security, filter: &[u8]) -> Resul
         Security::Default => assume_limited(user, filter),
         Security::Insecure => assume_all(user),
     }
+}
+
+/// Enters a user namespace, in which the process has all capabilities until
+/// [`assume`] takes most of them.
+pub(crate) fn enter_namespace(namespace: &OwnedFd) -> Result<(), Failure> {
+    let kind = Some(LinkNameSpaceType::User);
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), kind)
+        .map_err(|errno| Failure::setup("join the user namespace", errno))
 }
 
 fn assume_limited(user: &UserIds, filter: &[u8]) -> Result<(), Failure> {

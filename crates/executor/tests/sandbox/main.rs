@@ -10,6 +10,7 @@
     reason = "this is a test program: it panics when something is wrong and prints its results"
 )]
 
+mod emulation;
 mod hostile;
 mod identity;
 mod isolation;
@@ -55,6 +56,7 @@ fn tests() -> Vec<Test> {
         identity::TESTS,
         mounts::TESTS,
         lent::TESTS,
+        emulation::TESTS,
         hostile::TESTS,
         lifetime::TESTS,
         terminal::TESTS,

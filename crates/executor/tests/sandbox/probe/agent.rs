@@ -29,7 +29,7 @@ fn print_end(stream: &mut UnixStream) {
 pub(super) fn whole() {
     let mut stream = connect();
     ask(&mut stream, 11);
-    let large = [&200_001_u32.to_be_bytes()[..], &[13], &[7; 200_000]].concat();
+    let large = [&200_001_u32.to_be_bytes()[..], &[13], &vec![7; 200_000]].concat();
     let mut answer = vec![0; large.len()];
     std::thread::scope(|scope| {
         scope.spawn(|| (&stream).write_all(&large).unwrap());
