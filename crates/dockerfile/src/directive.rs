@@ -28,19 +28,23 @@ impl Directives {
 
     /// Reads a line as a directive; `false` if it is none, which ends them.
     ///
-    /// Unlike a comment, a directive starts in the first column.
+    /// Unlike a comment, a directive starts in the first column; only
+    /// `escape` may be indented, as `BuildKit` reads it elsewhere.
     pub(crate) fn read(
         &mut self,
         line: PhysicalLine<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> bool {
-        let Some((key, value)) = split(line, "#") else { return false };
+        let Some((key, value)) = split(unindented(line), "#") else { return false };
         let slot = match key.to_ascii_lowercase().as_str() {
             "syntax" => &mut self.syntax,
             "escape" => &mut self.escape,
             "check" => &mut self.check,
             _ => return false,
         };
+        if unindented(line).start != line.start && !key.eq_ignore_ascii_case("escape") {
+            return false;
+        }
         if let Some(first) = slot {
             diagnostics.push(
                 Diagnostic::error(value.span, format!("directive `{key}` is given twice"))
@@ -86,6 +90,12 @@ pub(crate) fn foreign_syntax(text: &str) -> Option<Word> {
         return syntax_behind(text, "//");
     }
     body.trim_start().starts_with('{').then(|| syntax_of_json(text)).flatten()
+}
+
+/// The line without the blanks at its start.
+fn unindented(line: PhysicalLine<'_>) -> PhysicalLine<'_> {
+    let text = line.text.trim_start();
+    PhysicalLine { text, start: line.start + (line.text.len() - text.len()), end: line.end }
 }
 
 /// Behind the byte order mark and a `#!` line.

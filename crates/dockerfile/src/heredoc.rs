@@ -1,5 +1,7 @@
 //! Heredocs: finding the marks in a line, reading the bodies behind it.
 
+use std::collections::HashSet;
+
 use crate::ast::Heredoc;
 use crate::diagnostic::Diagnostic;
 use crate::lines::{Lines, LogicalLine};
@@ -33,6 +35,7 @@ pub(crate) fn marks(text: &str) -> Vec<Mark> {
 fn shell_words(text: &str) -> Option<Vec<(usize, usize)>> {
     let mut words = Vec::new();
     let mut start = None;
+    let last_arithmetic = text.rfind("))").unwrap_or_default();
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         if c.is_whitespace() {
@@ -46,7 +49,7 @@ fn shell_words(text: &str) -> Option<Vec<(usize, usize)>> {
                 chars.find(|&(_, c)| c == '\'')?;
             }
             // `$((1 << 3))` is arithmetic.
-            '$' if text[at..].starts_with("$((") && text[at..].contains("))") => {
+            '$' if at < last_arithmetic && text[at..].starts_with("$((") => {
                 let end = at + text[at..].find("))").unwrap_or_default();
                 while chars.next_if(|&(at, _)| at < end).is_some() {}
             }
@@ -102,52 +105,68 @@ fn unquote(word: &str) -> Option<(String, bool)> {
     quote.is_none().then_some((name, plain))
 }
 
-/// Reads the bodies of `marks` from the lines behind `line`.
-///
-/// An unterminated heredoc is reported and takes what was probably meant to
-/// be its body, lest every line of it be reported as an instruction.
-pub(crate) fn bodies(
-    marks: Vec<Mark>,
-    line: &mut LogicalLine,
-    lines: &mut Lines<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Heredoc> {
-    let mut heredocs = Vec::with_capacity(marks.len());
-    for mark in marks {
-        let span = line.span(mark.start, mark.end);
-        let start = lines.offset();
-        let Some((end, line_end)) = find_terminator(&mark, lines) else {
-            lines.seek(start);
-            diagnostics.push(unterminated(&mark, span, lines));
-            line.end = lines.text()[..lines.offset()].trim_end_matches(['\r', '\n']).len();
-            break;
-        };
-        let raw_body = lines.text()[start..end].to_owned();
-        line.end = line_end;
-        heredocs.push(Heredoc {
-            mark: line.text[mark.start..mark.end].to_owned(),
-            body: if mark.chomp { chomp(&raw_body) } else { raw_body.clone() },
-            raw_body,
-            name: mark.name,
-            fd: mark.fd,
-            expand: mark.expand,
-            chomp: mark.chomp,
-            span,
-            body_span: Span::between(start, end),
-        });
-    }
-    heredocs
+/// Reads the bodies of heredocs.
+#[derive(Debug, Default)]
+pub(crate) struct Bodies {
+    /// Terminators that the rest of the file does not have: it is looked
+    /// through once for each, not once for each mark.
+    missing: HashSet<(String, bool)>,
 }
 
-/// Where the body ends and where the line of the terminator ends.
-fn find_terminator(mark: &Mark, lines: &mut Lines<'_>) -> Option<(usize, usize)> {
-    for line in lines {
-        let text = if mark.chomp { line.text.trim_start_matches('\t') } else { line.text };
-        if text == mark.name {
-            return Some((line.start, line.start + line.text.len()));
+impl Bodies {
+    /// Reads the bodies of `marks` from the lines behind `line`.
+    ///
+    /// An unterminated heredoc is reported and takes what was probably meant
+    /// to be its body, lest every line of it be reported as an instruction.
+    pub(crate) fn read(
+        &mut self,
+        marks: Vec<Mark>,
+        line: &mut LogicalLine,
+        lines: &mut Lines<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<Heredoc> {
+        let mut heredocs = Vec::with_capacity(marks.len());
+        for mark in marks {
+            let span = line.span(mark.start, mark.end);
+            let start = lines.offset();
+            let Some((end, line_end)) = self.find_terminator(&mark, lines) else {
+                lines.seek(start);
+                diagnostics.push(unterminated(&mark, span, lines));
+                line.end = lines.text()[..lines.offset()].trim_end_matches(['\r', '\n']).len();
+                break;
+            };
+            let raw_body = lines.text()[start..end].to_owned();
+            line.end = line_end;
+            heredocs.push(Heredoc {
+                mark: line.text[mark.start..mark.end].to_owned(),
+                body: if mark.chomp { chomp(&raw_body) } else { raw_body.clone() },
+                raw_body,
+                name: mark.name,
+                fd: mark.fd,
+                expand: mark.expand,
+                chomp: mark.chomp,
+                span,
+                body_span: Span::between(start, end),
+            });
         }
+        heredocs
     }
-    None
+
+    /// Where the body ends and where the line of the terminator ends.
+    fn find_terminator(&mut self, mark: &Mark, lines: &mut Lines<'_>) -> Option<(usize, usize)> {
+        let key = (mark.name.clone(), mark.chomp);
+        if self.missing.contains(&key) {
+            return None;
+        }
+        for line in lines {
+            let text = if mark.chomp { line.text.trim_start_matches('\t') } else { line.text };
+            if text == mark.name {
+                return Some((line.start, line.start + line.text.len()));
+            }
+        }
+        self.missing.insert(key);
+        None
+    }
 }
 
 /// Reports a missing terminator, and reads up to the line that was probably

@@ -45,5 +45,6 @@ pub use render::{LineColumn, excerpt, line_column, render};
 pub use span::Span;
 pub use suggest::suggest;
 pub use word::{
-    Expanded, ExpandedWords, Lookup, UnsetUse, WordError, expand, expand_heredoc, expand_words,
+    Expanded, ExpandedWords, Lookup, UnsetUse, WordError, expand, expand_heredoc, expand_shown,
+    expand_words,
 };

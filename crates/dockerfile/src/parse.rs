@@ -4,7 +4,7 @@ use crate::ast::{Dockerfile, Instruction, InstructionKind, Item, ItemKind, Stage
 use crate::comments::{self, CheckOptions};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::directive::{self, Directives};
-use crate::heredoc;
+use crate::heredoc::Bodies;
 use crate::instruction::{self, Statement};
 use crate::lines::{Lines, LogicalLine, PhysicalLine, is_comment};
 use crate::span::Span;
@@ -93,6 +93,7 @@ struct Parser<'a> {
     lines: Lines<'a>,
     file: Dockerfile,
     diagnostics: Vec<Diagnostic>,
+    bodies: Bodies,
     /// Comment lines directly above.
     comments: Vec<String>,
     /// An instruction before the first `FROM` was reported.
@@ -114,6 +115,7 @@ impl<'a> Parser<'a> {
                 empty_continuations: Vec::new(),
             },
             diagnostics: Vec::new(),
+            bodies: Bodies::default(),
             comments: Vec::new(),
             reported_early: false,
             any: false,
@@ -244,7 +246,7 @@ impl<'a> Parser<'a> {
         let head = instruction::head(&line, 0);
         let marks = instruction::heredoc_marks(&line, &head);
         let wanted = marks.len();
-        let heredocs = heredoc::bodies(marks, &mut line, &mut self.lines, &mut self.diagnostics);
+        let heredocs = self.bodies.read(marks, &mut line, &mut self.lines, &mut self.diagnostics);
         self.item(ItemKind::Instruction, first.start);
         self.file.empty_continuations.append(&mut line.empty_lines);
         let comments = std::mem::take(&mut self.comments);

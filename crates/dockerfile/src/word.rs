@@ -9,7 +9,7 @@ mod pattern;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use lexer::{Lexer, Mode};
+use lexer::{Lexer, Mode, Quotes, Unset};
 
 /// Where variables are looked up.
 pub trait Lookup {
@@ -171,7 +171,8 @@ pub fn expand<L: Lookup + ?Sized>(
     if !word.contains(['$', '\'', '"', escape]) {
         return Ok(Expanded { text: word.to_owned(), ..Expanded::default() });
     }
-    let mut lexer = Lexer::new(word, env, Mode { escape, quotes: true });
+    let mut lexer =
+        Lexer::new(word, env, Mode { escape, quotes: Quotes::Strip, unset: Unset::Empty });
     let text = lexer.all()?.text;
     Ok(Expanded { text, used: lexer.used, unset: lexer.unset, unset_at: lexer.unset_at })
 }
@@ -182,7 +183,8 @@ pub fn expand_words<L: Lookup + ?Sized>(
     env: &L,
     escape: char,
 ) -> Result<ExpandedWords, WordError> {
-    let mut lexer = Lexer::new(word, env, Mode { escape, quotes: true });
+    let mut lexer =
+        Lexer::new(word, env, Mode { escape, quotes: Quotes::Strip, unset: Unset::Empty });
     let words = lexer.all()?.words();
     Ok(ExpandedWords { words, used: lexer.used, unset: lexer.unset, unset_at: lexer.unset_at })
 }
@@ -193,9 +195,19 @@ pub fn expand_heredoc<L: Lookup + ?Sized>(body: &str, env: &L) -> Result<Expande
     if !body.contains(['$', '\\']) {
         return Ok(Expanded { text: body.to_owned(), ..Expanded::default() });
     }
-    let mut lexer = Lexer::new(body, env, Mode { escape: '\\', quotes: false });
+    let mut lexer =
+        Lexer::new(body, env, Mode { escape: '\\', quotes: Quotes::Plain, unset: Unset::Empty });
     let text = lexer.all()?.text;
     Ok(Expanded { text, used: lexer.used, unset: lexer.unset, unset_at: lexer.unset_at })
+}
+
+/// Expands a command for showing it: quotes stay, and so do variables that are
+/// not set, since the shell may know them. A text that cannot be expanded
+/// stays as it is.
+pub fn expand_shown<L: Lookup + ?Sized>(text: &str, env: &L, escape: char) -> String {
+    let mode = Mode { escape, quotes: Quotes::Keep, unset: Unset::Keep };
+    let mut lexer = Lexer::new(text, env, mode);
+    lexer.all().map_or_else(|_| text.to_owned(), |value| value.text)
 }
 
 #[cfg(test)]

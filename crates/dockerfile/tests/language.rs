@@ -226,6 +226,8 @@ fn directives_stand_before_all_else() {
     assert_eq!(escape("# escape=`"), '`');
     assert_eq!(escape("#\tEsCaPe = ` "), '`');
     assert_eq!(escape("# syntax=a\n# check=skip=all\n# escape=`"), '`');
+    assert_eq!(escape("  # escape=`"), '`');
+    assert_eq!(escape("  # syntax=x\n# escape=`"), '\\');
     assert_eq!(escape("# a comment\n# escape=`"), '\\');
     assert_eq!(escape("# unknown=x\n# escape=`"), '\\');
     assert_eq!(escape("\n# escape=`"), '\\');

@@ -1,10 +1,22 @@
 //! What must hold for any text at all.
 
-use lathe_dockerfile::{Span, dump, expand, expand_heredoc, expand_words, lint, parse, render};
+use lathe_dockerfile::{
+    CheckOptions, Span, detect_syntax, dump, expand, expand_heredoc, expand_shown, expand_words,
+    lint, parse, parse_trigger, render, settle,
+};
 use proptest::prelude::*;
 
-/// A file with a bit of everything, to be mutated.
-const SAMPLE: &str = include_str!("../test_data/ok/everything.dockerfile");
+/// Files as people write them, to be mutated.
+const SAMPLES: [&str; 8] = [
+    include_str!("../test_data/ok/everything.dockerfile"),
+    include_str!("../test_data/ok/bom-crlf-backtick.dockerfile"),
+    include_str!("../test_data/ok/json-traps.dockerfile"),
+    include_str!("../test_data/ok/lines.dockerfile"),
+    include_str!("../test_data/ok/node.dockerfile"),
+    include_str!("../test_data/ok/python.dockerfile"),
+    include_str!("../test_data/err/flags.dockerfile"),
+    include_str!("../test_data/err/unterminated.dockerfile"),
+];
 
 /// Parses and uses all that comes of it; checks what always holds.
 fn exercise(text: &str) -> Result<(), TestCaseError> {
@@ -30,6 +42,17 @@ fn exercise(text: &str) -> Result<(), TestCaseError> {
         prop_assert!(!render(finding, text, "Dockerfile").is_empty());
     }
     drop(dump(&parsed.file));
+    let settled = settle(&parsed.file, findings.clone(), None);
+    prop_assert!(settled.iter().all(|it| findings.iter().any(|other| other.span == it.span)));
+    prop_assert!(settled.is_sorted_by_key(|it| (it.span.start, it.span.end)));
+    if let Err(errors) = parse_trigger(text, parsed.file.escape) {
+        prop_assert!(!errors.is_empty());
+        prop_assert!(errors.iter().all(|it| fits(it.span, text)));
+    }
+    if let Some(syntax) = detect_syntax(text) {
+        prop_assert!(fits(syntax.span, text));
+    }
+    drop(CheckOptions::parse(text));
     Ok(())
 }
 
@@ -59,9 +82,12 @@ proptest! {
 
     #[test]
     fn mutated_files_are_parsed(
+        sample in prop::sample::select(&SAMPLES[..]),
+        returns in any::<bool>(),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "\\PC{0,4}"), 1..6),
     ) {
-        let mut text: Vec<char> = SAMPLE.chars().collect();
+        let sample = if returns { sample.replace('\n', "\r\n") } else { sample.to_owned() };
+        let mut text: Vec<char> = sample.chars().collect();
         for (index, length, insert) in cuts {
             let at = index.index(text.len());
             let end = (at + length).min(text.len());
@@ -79,6 +105,11 @@ proptest! {
                 expand_words(&word, &env[..], escape).err(),
                 expand_heredoc(&word, &env[..]).err(),
             ];
+            let shown = expand_shown(&word, &env[..], escape);
+            prop_assert!(errors[0].is_none() || shown == word);
+            for unset in expand(&word, &env[..], escape).unwrap_or_default().unset_at {
+                prop_assert_eq!(&word[unset.range], unset.name);
+            }
             for error in errors.into_iter().flatten() {
                 prop_assert!(word.is_char_boundary(error.offset()), "{} {}", word, error);
             }

@@ -1,9 +1,12 @@
 //! `COPY` and `ADD`.
 
+use std::collections::HashSet;
+
 use super::{Arguments, Statement};
 use crate::ast::{Add, Copy, Heredoc, Paths, Word};
 use crate::diagnostic::Diagnostic;
 use crate::flags::FlagSpec;
+use crate::span::Span;
 use crate::split;
 
 const COPY_FLAGS: [FlagSpec; 6] = [
@@ -91,7 +94,8 @@ fn paths(statement: &mut Statement<'_>) -> Option<Paths> {
             words
         }
     };
-    let is_mark = |word: &Word| heredocs.iter().any(|heredoc| heredoc.span == word.span);
+    let marks: HashSet<Span> = heredocs.iter().map(|heredoc| heredoc.span).collect();
+    let is_mark = |word: &Word| marks.contains(&word.span);
     match words.pop() {
         None => {
             statement.missing("a source and a destination");

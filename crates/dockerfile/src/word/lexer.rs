@@ -13,8 +13,30 @@ const DEPTH_LIMIT: usize = 64;
 pub(super) struct Mode {
     /// The escape character.
     pub(super) escape: char,
-    /// Whether quotes are quotes.
-    pub(super) quotes: bool,
+    /// What quotes are.
+    pub(super) quotes: Quotes,
+    /// What variables that are not set become.
+    pub(super) unset: Unset,
+}
+
+/// What quotes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// Characters like others.
+    Plain,
+    /// They protect what is inside, and are taken off.
+    Strip,
+    /// They protect what is inside, and stay.
+    Keep,
+}
+
+/// What variables that are not set become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unset {
+    /// Nothing.
+    Empty,
+    /// They stay as they are written.
+    Keep,
 }
 
 /// A value in the making: the text, and the words that it falls into.
@@ -86,6 +108,8 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
     /// The whole word.
     pub(super) fn all(&mut self) -> Result<Value, WordError> {
         let value = self.until(None, false)?;
+        // The word of a modifier is read before its variable is looked up.
+        self.unset_at.sort_by_key(|unset| unset.range.start);
         // Without a stop character the pass ends at the end of the word.
         Ok(value.unwrap_or_default())
     }
@@ -113,11 +137,11 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
                     let text = self.dollar()?;
                     value.push_splitting(&text);
                 }
-                '\'' if self.mode.quotes => {
+                '\'' if self.mode.quotes != Quotes::Plain => {
                     let text = self.single_quoted()?;
                     value.push_whole(text);
                 }
-                '"' if self.mode.quotes => {
+                '"' if self.mode.quotes != Quotes::Plain => {
                     let text = self.double_quoted(raw)?;
                     value.push_whole(&text);
                 }
@@ -149,13 +173,19 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
             return Err(WordError::UnclosedQuote { quote: '\'', offset });
         };
         self.position = start + length + 1;
-        Ok(&self.text[start..start + length])
+        match self.mode.quotes {
+            Quotes::Keep => Ok(&self.text[offset..self.position]),
+            _ => Ok(&self.text[start..start + length]),
+        }
     }
 
     fn double_quoted(&mut self, raw: bool) -> Result<String, WordError> {
         let offset = self.position;
         self.position += 1;
         let mut value = String::new();
+        if self.mode.quotes == Quotes::Keep {
+            value.push('"');
+        }
         loop {
             let Some(c) = self.peek() else {
                 return Err(WordError::UnclosedQuote { quote: '"', offset });
@@ -166,6 +196,9 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
             }
             self.position += c.len_utf8();
             if c == '"' {
+                if self.mode.quotes == Quotes::Keep {
+                    value.push('"');
+                }
                 return Ok(value);
             }
             if c == self.mode.escape {
@@ -192,7 +225,10 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         self.position += 1;
         if self.peek() != Some('{') {
             let name = self.name();
-            return Ok(if name.is_empty() { "$".to_owned() } else { self.value(name) });
+            if name.is_empty() {
+                return Ok("$".to_owned());
+            }
+            return Ok(self.value(name).unwrap_or_else(|| format!("${name}")));
         }
         self.position += 1;
         self.depth += 1;
@@ -214,7 +250,7 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         let name = self.name();
         match self.next() {
             None => Err(WordError::UnclosedBrace { closing: '}', offset }),
-            Some('}') => Ok(self.value(name)),
+            Some('}') => Ok(self.value(name).unwrap_or_else(|| format!("${{{name}}}"))),
             Some(':') => match self.next() {
                 Some(modifier @ ('-' | '+' | '?')) => self.default(name, modifier, true, offset),
                 other => Err(unsupported(":", other, name, offset)),
@@ -255,8 +291,18 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         value
     }
 
-    fn value(&mut self, name: &'a str) -> String {
-        self.lookup(name, false).unwrap_or("").to_owned()
+    /// The value; `None` if it is not set and to be kept as written.
+    fn value(&mut self, name: &'a str) -> Option<String> {
+        let value = self.lookup(name, false);
+        if value.is_none() && self.mode.unset == Unset::Keep {
+            return None;
+        }
+        Some(value.unwrap_or_default().to_owned())
+    }
+
+    /// Whether a variable is to be kept as written.
+    fn keeps(&self, value: Option<&str>) -> bool {
+        value.is_none() && self.mode.unset == Unset::Keep
     }
 
     /// The word of a modifier, up to `closing`.
@@ -275,6 +321,10 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
     ) -> Result<String, WordError> {
         let word = self.operand('}', false, offset)?;
         let value = self.lookup(name, true);
+        if self.keeps(value) {
+            let colon = if empty_is_unset { ":" } else { "" };
+            return Ok(format!("${{{name}{colon}{modifier}{word}}}"));
+        }
         let present = value.filter(|value| !(empty_is_unset && value.is_empty()));
         match (modifier, present) {
             ('-', None) | ('+', Some(_)) => Ok(word),
@@ -296,7 +346,11 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         let (longest, pattern) =
             word.strip_prefix(modifier).map_or((false, word.as_str()), |rest| (true, rest));
         let pattern = parse_pattern(pattern, name, offset)?;
-        let value = self.lookup(name, false).unwrap_or("");
+        let value = self.lookup(name, false);
+        if self.keeps(value) {
+            return Ok(format!("${{{name}{modifier}{word}}}"));
+        }
+        let value = value.unwrap_or_default();
         Ok(match modifier {
             '#' => pattern.trim_prefix(value, longest),
             _ => pattern.trim_suffix(value, longest),
@@ -310,10 +364,15 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         if all {
             self.position += 1;
         }
-        let pattern = self.operand('/', true, offset)?;
+        let typed = self.operand('/', true, offset)?;
         let replacement = self.operand('}', true, offset)?;
-        let pattern = parse_pattern(&pattern, name, offset)?;
-        let value = self.lookup(name, false).unwrap_or("");
+        let pattern = parse_pattern(&typed, name, offset)?;
+        let value = self.lookup(name, false);
+        if self.keeps(value) {
+            let first = if all { "//" } else { "/" };
+            return Ok(format!("${{{name}{first}{typed}/{replacement}}}"));
+        }
+        let value = value.unwrap_or_default();
         let limit = if all { usize::MAX } else { 1 };
         Ok(pattern.replace(value, &replacement, limit))
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{WordError, expand, expand_heredoc, expand_words};
+use super::{WordError, expand, expand_heredoc, expand_shown, expand_words};
+use crate::{Span, Word};
 
 fn env() -> BTreeMap<String, String> {
     let pairs = [
@@ -149,4 +150,90 @@ fn words_split_at_blanks_of_variables_but_not_of_quotes() {
 fn heredocs_keep_their_quotes() {
     let text = |body| expand_heredoc(body, &env()).map(|expanded| expanded.text);
     assert_eq!(text("\"$v\" 'x' \\$v \\\\\n").as_deref(), Ok("\"value\" 'x' $v \\\n"));
+}
+
+#[test]
+fn special_names_are_names() {
+    for name in ["@", "*", "#", "?", "-", "$", "!", "0"] {
+        check(&format!("a${name}b"), "ab");
+        check(&format!("a${{{name}}}b"), "ab");
+    }
+    check("$12x", "x");
+    check("${1}", "one");
+    check("$_a.", ".");
+    check("$vé", "");
+    check("${v}é", "valueé");
+}
+
+#[test]
+fn words_of_modifiers_are_words_again() {
+    check("${unset:-$two}", "a b");
+    check("${unset-'$two'}", "$two");
+    check("${unset:-${empty:-${v%e}}}", "valu");
+    check("${v:+\"${two}\"}", "a b");
+    check("${unset:-\\}}", "}");
+    check("${unset:-a\\$v}", "a$v");
+    check("\"${unset:-x}\"", "x");
+    check("${path#${unset:-/usr}}", "/local/bin");
+    check("${path%\\/*}", "/usr/local");
+    check("${file%\\*}", "a.tar.gz");
+    check("${v/?/\"V\"}", "Value");
+    check("${path//[a-z]/x}", "/usr/local/bin");
+    check("${two/ /_}", "a_b");
+    check("${v/value/}", "");
+    check("${v+$v}-${unset+$v}", "value-");
+}
+
+#[test]
+fn bad_substitutions_are_refused() {
+    let message = "bad substitution: a name is expected behind `${`";
+    for word in ["${}", "${:x}", "${:}", "${{x}}", "${{x}", "\"${}\""] {
+        assert_eq!(
+            expand(word, &env(), '\\').map_err(|it| it.to_string()),
+            Err(message.to_owned())
+        );
+    }
+    check_error("${v:%x}", "unsupported modifier `:%` in `${v…}`", 0);
+    check_error("${v,,}", "unsupported modifier `,` in `${v…}`", 0);
+    check_error("${v", "`${` without its `}`", 0);
+    check_error("${", "`${` without its `}`", 0);
+    check_error("${v:", "`${` without its `}`", 0);
+    check_error("${v//x}", "`${` without its `/`", 0);
+    check_error("${v//x/y", "`${` without its `}`", 0);
+    check_error("${unset:-${v}", "`${` without its `}`", 0);
+}
+
+#[test]
+fn uses_of_unset_variables_have_their_place() {
+    let raw = "a$x${y:-$x}\"${z#1}\"$v".to_owned();
+    let text = format!("{}{raw}", " ".repeat(10));
+    let word = Word { raw, span: Span::between(10, text.len()) };
+    let expanded = expand(&word.raw, &env(), '\\').expect("valid word");
+    let found: Vec<_> = expanded
+        .unset_at
+        .into_iter()
+        .map(|it| {
+            let span = word.locate_range(it.range);
+            (it.name, span.slice(&text).to_owned(), span.start, it.guarded)
+        })
+        .collect();
+    let owned = |name: &str, start, guarded| (name.to_owned(), name.to_owned(), start, guarded);
+    assert_eq!(
+        found,
+        [owned("x", 12, false), owned("y", 15, true), owned("x", 19, false), owned("z", 24, false)]
+    );
+}
+
+#[test]
+fn a_shown_command_keeps_quotes_and_what_is_not_set() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(expand_shown(text, &env(), '\\'), expected, "{text}");
+    };
+    check("echo \"$v\" '$v' $HOME", "echo \"value\" '$v' $HOME");
+    check(
+        "${HOME}/x ${HOME:-$v} ${HOME#/} ${HOME//a/b} ${v#va}",
+        "${HOME}/x ${HOME:-value} ${HOME#/} ${HOME//a/b} lue",
+    );
+    check("for i in $(ls); do $i; done", "for i in $(ls); do $i; done");
+    check("it's", "it's");
 }
