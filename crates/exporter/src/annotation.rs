@@ -67,9 +67,9 @@ impl Annotation {
     /// Parses the value of `--annotation`; without a type it is about the manifest.
     pub fn parse(text: &str) -> Result<Self, AnnotationError> {
         let invalid = |reason| AnnotationError { text: text.to_owned(), reason };
-        let (left, value) = text
-            .split_once('=')
-            .ok_or_else(|| invalid("it is no `key=value`, as `org.example.key=value`".to_owned()))?;
+        let (left, value) = text.split_once('=').ok_or_else(|| {
+            invalid("it is no `key=value`, as `org.example.key=value`".to_owned())
+        })?;
         let (targets, key) = match left.split_once(':') {
             Some((types, key)) => {
                 let targets = types.split(',').map(parse_target).collect::<Result<_, _>>();
@@ -90,7 +90,9 @@ impl Annotation {
                 rest.split_once('.').ok_or("the key of the annotation is missing".to_owned())?;
             let target = match target {
                 "" => (AnnotationTarget::Manifest, None),
-                platform if platform.starts_with('[') => parse_target(&format!("manifest{platform}"))?,
+                platform if platform.starts_with('[') => {
+                    parse_target(&format!("manifest{platform}"))?
+                }
                 typed => parse_target(&typed[1..])?,
             };
             check_key(name)?;
@@ -231,7 +233,8 @@ mod tests {
             annotation(&[(Manifest, Some("linux/arm64"))], "other", "x"),
         ];
         let amd64 = Platform::linux("amd64");
-        let pairs = |target| of_target(&annotations, target, &amd64).into_iter().collect::<Vec<_>>();
+        let pairs =
+            |target| of_target(&annotations, target, &amd64).into_iter().collect::<Vec<_>>();
         assert_eq!(pairs(Manifest), [("k".to_owned(), "special".to_owned())]);
         assert_eq!(pairs(Index), [("k".to_owned(), "general".to_owned())]);
         assert_eq!(pairs(ManifestDescriptor), []);

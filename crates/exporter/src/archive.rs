@@ -15,7 +15,7 @@ use lathe_event::TransferKind;
 use lathe_oci::{BuiltImage, Descriptor, Reference};
 
 use crate::{
-    Destination, Env, Error, Result, documents,
+    Annotation, Destination, Env, Error, Result, documents,
     output::Output,
     progress::Progress,
     tar::{self, Kind},
@@ -71,10 +71,21 @@ pub fn write_archive(
     form: ArchiveForm,
     destination: &Destination,
 ) -> Result<u64> {
+    write_annotated(env, images, form, &[], destination)
+}
+
+/// As [`write_archive`], with remarks for the index.
+pub(crate) fn write_annotated(
+    env: &Env<'_>,
+    images: &[ArchiveImage<'_>],
+    form: ArchiveForm,
+    annotations: &[Annotation],
+    destination: &Destination,
+) -> Result<u64> {
     let _share = env.store.share()?;
     check_layers(env, images)?;
     let mut output = Output::create(destination)?;
-    let entries = entries(images, form);
+    let entries = entries(images, form, annotations)?;
     let total = entries.values().map(|content| padded(content.size())).sum::<u64>() + END;
     let label = images.iter().flat_map(|item| item.names).next();
     let label = label.map_or_else(|| "image".to_owned(), Reference::familiar);
@@ -90,7 +101,8 @@ pub fn write_archive(
 pub(crate) fn entries<'a>(
     images: &[ArchiveImage<'a>],
     form: ArchiveForm,
-) -> BTreeMap<String, Content<'a>> {
+    annotations: &[Annotation],
+) -> Result<BTreeMap<String, Content<'a>>> {
     let mut entries = BTreeMap::new();
     for ArchiveImage { image, .. } in images {
         let name = |descriptor: &Descriptor| documents::blob_name(&descriptor.digest);
@@ -109,14 +121,14 @@ pub(crate) fn entries<'a>(
             entries.insert(blob[..=end].to_owned(), Content::Directory);
         }
     }
-    let index = documents::to_json(&documents::index(images));
+    let index = documents::to_json(&documents::index(images, annotations)?);
     entries.insert("index.json".to_owned(), Content::Bytes(index));
     if form == ArchiveForm::Docker {
         let manifest = documents::to_json(&documents::docker_manifest(images));
         entries.insert("manifest.json".to_owned(), Content::Bytes(manifest));
     }
     entries.insert("oci-layout".to_owned(), Content::Document(documents::OCI_LAYOUT));
-    entries
+    Ok(entries)
 }
 
 /// Finds a layer that is missing before anything is written.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lathe_oci::{Descriptor, Digest, Index, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::ArchiveImage;
+use crate::{Annotation, ArchiveImage, Result, form::described};
 
 /// Annotation with the tag (OCI image specification, `annotations.md`).
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -36,21 +36,25 @@ pub(crate) fn blob_name(digest: &Digest) -> String {
 }
 
 /// Makes `index.json`: one descriptor for each name, one without for an image that has none.
-pub(crate) fn index(images: &[ArchiveImage<'_>]) -> Index {
+/// `annotations` are about the images, and those about indexes about this one.
+pub(crate) fn index(images: &[ArchiveImage<'_>], annotations: &[Annotation]) -> Result<Index> {
     let mut manifests = Vec::new();
+    let mut own = BTreeMap::new();
     for item in images {
-        let plain = item.image.manifest.descriptor();
+        let (plain, of_index) = described(item.image, annotations)?;
+        own.extend(of_index);
         if item.names.is_empty() {
             manifests.push(plain.clone());
         }
-        manifests.extend(item.names.iter().map(|name| named(plain, name)));
+        manifests.extend(item.names.iter().map(|name| named(&plain, name)));
     }
-    Index::new(manifests)
+    Ok(Index { annotations: own, ..Index::new(manifests) })
 }
 
 fn named(descriptor: &Descriptor, name: &Reference) -> Descriptor {
     let name = name.clone().with_default_tag();
-    let mut annotations = BTreeMap::from([(IMAGE_NAME.to_owned(), name.to_string())]);
+    let mut annotations = descriptor.annotations.clone();
+    annotations.insert(IMAGE_NAME.to_owned(), name.to_string());
     if let Some(tag) = name.tag() {
         annotations.insert(REF_NAME.to_owned(), tag.to_owned());
     }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lathe_oci::Digest;
+use lathe_oci::{DiffId, Digest};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -56,6 +56,36 @@ pub enum Error {
     LayerMissing {
         /// The blob.
         digest: Box<Digest>,
+    },
+    /// A blob does not have what the image says of it.
+    #[error("layer {blob} of the image holds {} and not {}", actual.0, expected.0)]
+    LayerContent {
+        /// The blob.
+        blob: Box<Digest>,
+        /// The diffID of the image's config.
+        expected: Box<DiffId>,
+        /// The diffID of the blob.
+        actual: Box<DiffId>,
+    },
+    /// Something of a layer cannot be made a second time here.
+    #[error("squash `{}`: {reason}", path.display())]
+    Squash {
+        /// Path in the tree.
+        path: PathBuf,
+        /// Why.
+        reason: lathe_layer::SkipReason,
+    },
+    /// What is pushed by its digest has no tag.
+    #[error(
+        "cannot push `{0}` by digest, since it has a tag; \
+         leave `--tag` out and name the repository in the output: `name={1}`"
+    )]
+    TagByDigest(String, String),
+    /// All files of the machine would be deleted.
+    #[error("refusing to delete what is in `{}`", path.display())]
+    DeleteRoot {
+        /// The folder.
+        path: PathBuf,
     },
     /// An archive is none that can be loaded.
     #[error("invalid archive: {0}")]

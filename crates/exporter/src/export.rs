@@ -2,13 +2,18 @@
 
 use std::path::PathBuf;
 
-use lathe_oci::{BuiltImage, Descriptor, Digest, Reference};
+use lathe_oci::{BuiltImage, Descriptor, Digest, ImageConfig, Platform, Reference};
 use lathe_store::SnapshotId;
 
 use crate::{
-    Annotation, ArchiveForm, ArchiveImage, Destination, Env, Error, ExportSpec, LayoutForm, Owners, Push,
-    PushReport, Result, archive::write_archive, layout::write_layout, push::push,
-    stored::store_image, tree,
+    Annotation, ArchiveImage, ArchiveSpec, Destination, Env, Error, ExportSpec, LayoutForm, Owners,
+    Push, PushReport, Result, StoreSpec,
+    archive::write_annotated,
+    form::formed,
+    layout::write_layout,
+    push_by_digest,
+    stored::{record_digest_name, store_image},
+    tree::{self, Folder},
 };
 
 /// What was built.
@@ -22,7 +27,8 @@ pub struct ExportRequest<'a> {
     pub tree: Option<SnapshotId>,
     /// Names of the build (`--tag`), to which an output may add its own.
     pub names: &'a [Reference],
-    /// Latest modification time in a tar of the files, in seconds since 1970.
+    /// Modification time of the files where they are written as such, in seconds since 1970; that
+    /// of an output comes first.
     pub epoch: Option<i64>,
     /// Remarks for the image (`--annotation`), besides those of an output.
     pub annotations: &'a [Annotation],
@@ -50,50 +56,40 @@ pub struct Receipt {
 /// Writes one output.
 pub fn export(env: &Env<'_>, spec: &ExportSpec, request: &ExportRequest<'_>) -> Result<Receipt> {
     match spec {
-        ExportSpec::Image { names, push: wanted } => {
-            let image = request.image()?;
-            let names = all_names(request.names, names);
-            let record = store_image(env.store, image, &names, request.size)?;
-            let mut receipt = image_receipt(image, names);
-            receipt.manifest = Some(record.manifest);
-            if *wanted == Push::Yes {
-                if receipt.names.is_empty() {
-                    return Err(Error::Nothing("name to push it under"));
-                }
-                for name in &receipt.names {
-                    receipt.pushed.push(push(env, image, name)?);
-                }
-            }
-            Ok(receipt)
+        ExportSpec::Image { names, push } => {
+            let plain = StoreSpec { names: names.clone(), push: *push, ..StoreSpec::default() };
+            store(env, &plain, request)
         }
-        ExportSpec::Oci { names, destination: Destination::File(path), form }
-            if *form == LayoutForm::Directory =>
-        {
-            let image = request.image()?;
-            let names = all_names(request.names, names);
-            let bytes = write_layout(env, &[ArchiveImage { image, names: &names }], path)?;
-            Ok(Receipt { path: Some(path.clone()), bytes, ..image_receipt(image, names) })
-        }
-        ExportSpec::Oci { names, destination, .. } => {
-            archive(env, request, names, destination, ArchiveForm::Oci)
-        }
-        ExportSpec::Docker { names, destination } => {
-            archive(env, request, names, destination, ArchiveForm::Docker)
-        }
-        ExportSpec::Tar { destination } => {
-            let bytes = tree::write_tar(env, request.tree()?, request.epoch, destination)?;
+        ExportSpec::Store(spec) => store(env, spec, request),
+        ExportSpec::Archive(spec) => archive(env, spec, request),
+        ExportSpec::Tar { destination, epoch } => {
+            let epoch = epoch.or(request.epoch);
+            let bytes = tree::write_tar(env, request.tree()?, epoch, destination)?;
             Ok(Receipt { path: destination.path(), bytes, ..Receipt::default() })
         }
-        ExportSpec::Local { destination } => {
-            let bytes = tree::write_folder(env, request.tree()?, destination, request.owners)?;
-            Ok(Receipt { path: Some(destination.clone()), bytes, ..Receipt::default() })
+        ExportSpec::Local(spec) => {
+            let folder = Folder {
+                spec,
+                owners: request.owners,
+                epoch: spec.epoch.or(request.epoch),
+                platform: request.platform()?,
+            };
+            let bytes = tree::write_folder(env, request.tree()?, &folder)?;
+            Ok(Receipt { path: Some(spec.destination.clone()), bytes, ..Receipt::default() })
         }
+        ExportSpec::CacheOnly => Ok(Receipt::default()),
     }
 }
 
 impl<'a> ExportRequest<'a> {
     fn image(&self) -> Result<&'a BuiltImage> {
         self.image.ok_or(Error::Nothing("image"))
+    }
+
+    /// Returns what the image is for, or else this machine.
+    fn platform(&self) -> Result<Platform> {
+        let Some(image) = self.image else { return Ok(Platform::host()) };
+        Ok(ImageConfig::parse(image.config.bytes())?.platform())
     }
 
     fn tree(&self) -> Result<SnapshotId> {
@@ -110,17 +106,69 @@ impl Destination {
     }
 }
 
-fn archive(
-    env: &Env<'_>,
-    request: &ExportRequest<'_>,
-    names: &[Reference],
-    destination: &Destination,
-    form: ArchiveForm,
-) -> Result<Receipt> {
-    let image = request.image()?;
-    let names = all_names(request.names, names);
-    let bytes = write_archive(env, &[ArchiveImage { image, names: &names }], form, destination)?;
-    Ok(Receipt { path: destination.path(), bytes, ..image_receipt(image, names) })
+/// Puts the image into the store, and pushes it from there.
+fn store(env: &Env<'_>, spec: &StoreSpec, request: &ExportRequest<'_>) -> Result<Receipt> {
+    let image = formed(env, request.image()?, &spec.form, request.annotations)?;
+    let targets = push_targets(spec, request)?;
+    let mut receipt = image_receipt(&image, Vec::new());
+    if !spec.unlisted {
+        // What has no tag in its registry has none here.
+        if spec.push != Push::ByDigest {
+            receipt.names = all_names(request.names, &spec.names);
+        }
+        let mut record = store_image(env.store, &image, &receipt.names, request.size)?;
+        if spec.canonical {
+            for name in request.names.iter().chain(&spec.names) {
+                record_digest_name(env.store, &mut record, name)?;
+            }
+        }
+        let is_nameless = request.names.is_empty() && spec.names.is_empty();
+        if let Some(prefix) = spec.dangling_prefix.as_ref().filter(|_| is_nameless) {
+            record_digest_name(env.store, &mut record, prefix)?;
+        }
+    }
+    for (target, push) in targets {
+        receipt.pushed.push(match push {
+            Push::ByDigest => push_by_digest(env, &image, &target)?,
+            Push::Yes | Push::No => crate::push(env, &image, &target)?,
+        });
+    }
+    Ok(receipt)
+}
+
+/// Returns where the image is pushed to, and how. Asked first: nothing is done when it is nowhere.
+fn push_targets(spec: &StoreSpec, request: &ExportRequest<'_>) -> Result<Vec<(Reference, Push)>> {
+    let names: Vec<Reference> = match spec.push {
+        Push::No => return Ok(Vec::new()),
+        Push::Yes => all_names(request.names, &spec.names),
+        Push::ByDigest => {
+            if let Some(tagged) = request.names.iter().find(|name| name.tag().is_some()) {
+                return Err(Error::TagByDigest(tagged.familiar(), tagged.familiar_name()));
+            }
+            request.names.iter().chain(&spec.names).cloned().collect()
+        }
+    };
+    if !names.is_empty() {
+        return Ok(names.into_iter().map(|name| (name, spec.push)).collect());
+    }
+    // Its name has a digest, so there is no tag to push it under.
+    let prefix = spec.dangling_prefix.clone().ok_or(Error::Nothing("name to push it under"))?;
+    Ok(vec![(prefix, Push::ByDigest)])
+}
+
+fn archive(env: &Env<'_>, spec: &ArchiveSpec, request: &ExportRequest<'_>) -> Result<Receipt> {
+    let image = formed(env, request.image()?, &spec.form, request.annotations)?;
+    let names = all_names(request.names, &spec.names);
+    let annotations: Vec<Annotation> =
+        request.annotations.iter().chain(&spec.form.annotations).cloned().collect();
+    let images = [ArchiveImage { image: &image, names: &names }];
+    let bytes = match (&spec.destination, spec.layout) {
+        (Destination::File(folder), LayoutForm::Directory) => {
+            write_layout(env, &images, &annotations, folder)?
+        }
+        (destination, _) => write_annotated(env, &images, spec.format, &annotations, destination)?,
+    };
+    Ok(Receipt { path: spec.destination.path(), bytes, ..image_receipt(&image, names) })
 }
 
 fn image_receipt(image: &BuiltImage, names: Vec<Reference>) -> Receipt {

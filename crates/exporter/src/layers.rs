@@ -23,7 +23,7 @@ use lathe_store::{LayerRecord, SnapshotId, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Env, Error, Result,
+    Env, Error, LayerForm, Result,
     progress::{Progress, Watched},
 };
 
@@ -55,8 +55,19 @@ pub fn layers(
     compression: Compression,
     epoch: Option<i64>,
 ) -> Result<Vec<ImageLayer>> {
+    layers_in(env, chain, LayerForm { compression, level: None }, epoch)
+}
+
+/// As [`layers`], in a form that outputs agree on (see
+/// [`ExportSpec::packing`](crate::ExportSpec::packing)).
+pub fn layers_in(
+    env: &Env<'_>,
+    chain: &[SnapshotId],
+    form: LayerForm,
+    epoch: Option<i64>,
+) -> Result<Vec<ImageLayer>> {
     let _share = env.store.share()?;
-    let cx = Cx { env, compression, epoch };
+    let cx = Cx { env, form, epoch };
     let mut found = Vec::with_capacity(chain.len());
     for snapshot in chain {
         found.push(cx.known(*snapshot)?);
@@ -92,13 +103,56 @@ pub fn unpacked_size(store: &Store, diff_ids: &[DiffId]) -> Result<Option<u64>> 
 
 /// Packs the changes of one snapshot, without looking whether that was done before.
 pub(crate) fn pack_again(env: &Env<'_>, snapshot: SnapshotId) -> Result<ImageLayer> {
-    Cx { env, compression: Compression::Gzip, epoch: None }.pack(snapshot, 0)
+    Cx { env, form: LayerForm::default(), epoch: None }.pack(snapshot, 0)
+}
+
+/// Hands the request to pack the changes of a snapshot to `pack`, while what is below is there to
+/// be looked at. It asks for no compression and changes no times.
+pub(crate) fn pack_request<T>(
+    env: &Env<'_>,
+    snapshot: SnapshotId,
+    pack: impl FnOnce(PackRequest<'_>) -> Result<T>,
+) -> Result<T> {
+    let Env { store, snapshots, .. } = *env;
+    let record = store.snapshot(snapshot)?.ok_or(lathe_store::Error::SnapshotMissing(snapshot))?;
+    let changes = Root::open(&snapshots.changes(snapshot))?;
+    // Only what a whole lower tree shows tells whether a new directory hides something.
+    let below = record.parent.map(|parent| snapshots.view(parent)).transpose()?;
+    let lower = below.as_ref().map(|mounted| Root::open(mounted.path())).transpose()?;
+    pack(PackRequest {
+        changes: &changes,
+        lower: lower.as_ref(),
+        compression: Compression::None,
+        level: None,
+        epoch: None,
+        threads: threads(),
+    })
+}
+
+/// Returns how many threads compress.
+pub(crate) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Tells whether the highest of some layers (all of them from the lowest on, by diffID) was packed
+/// here and did not come with an image.
+pub(crate) fn was_packed_here(store: &Store, diff_ids: &[DiffId]) -> Result<bool> {
+    let Some(diff_id) = diff_ids.last() else { return Ok(false) };
+    for layer in store.layers_by_diff_id(*diff_id)? {
+        let namespace = Store::snapshot_namespace(layer.snapshot, PACKED);
+        if store.memo_get(&namespace, b"")?.is_some() {
+            return Ok(true);
+        }
+    }
+    let chain = ChainId::of(diff_ids).expect("there is a last layer");
+    let Some(snapshot) = store.snapshot_for_chain(chain)? else { return Ok(false) };
+    Ok(!store.memo_all(&Store::snapshot_namespace(snapshot, WITH_EPOCH))?.is_empty())
 }
 
 /// What packing depends on.
 struct Cx<'a> {
     env: &'a Env<'a>,
-    compression: Compression,
+    form: LayerForm,
     epoch: Option<i64>,
 }
 
@@ -116,10 +170,10 @@ impl Cx<'_> {
         let store = self.env.store;
         let records = store.layers_of(snapshot)?;
         if records.is_empty() || self.was_packed(snapshot)? {
-            if self.epoch.is_some() {
-                return self.known_with_epoch(snapshot);
+            if !self.is_usual() {
+                return self.known_as_memo(snapshot);
             }
-            let wanted = stored_compression(self.compression);
+            let wanted = stored_compression(self.form.compression);
             return Ok(store.layer_of(snapshot, wanted)?.map(image_layer));
         }
         // Of a pulled image: any form of the layer is right.
@@ -139,9 +193,14 @@ impl Cx<'_> {
         Ok(self.env.store.memo_get(&namespace, b"")?.is_some())
     }
 
-    fn known_with_epoch(&self, snapshot: SnapshotId) -> Result<Option<ImageLayer>> {
+    /// Tells whether the index of layers has it; others are remembered beside.
+    const fn is_usual(&self) -> bool {
+        self.epoch.is_none() && self.form.level.is_none()
+    }
+
+    fn known_as_memo(&self, snapshot: SnapshotId) -> Result<Option<ImageLayer>> {
         let namespace = Store::snapshot_namespace(snapshot, WITH_EPOCH);
-        let Some(bytes) = self.env.store.memo_get(&namespace, &self.epoch_key())? else {
+        let Some(bytes) = self.env.store.memo_get(&namespace, &self.memo_key())? else {
             return Ok(None);
         };
         // A memo of another version is as good as none.
@@ -154,8 +213,11 @@ impl Cx<'_> {
         }))
     }
 
-    fn epoch_key(&self) -> Vec<u8> {
-        format!("{}/{}", self.compression, self.epoch.unwrap_or_default()).into_bytes()
+    fn memo_key(&self) -> Vec<u8> {
+        let LayerForm { compression, level } = self.form;
+        let level = level.map(|level| format!(":{level}")).unwrap_or_default();
+        let epoch = self.epoch.map_or("-".to_owned(), |epoch| epoch.to_string());
+        format!("{compression}{level}/{epoch}").into_bytes()
     }
 
     /// Packs several layers, a few at once.
@@ -184,32 +246,23 @@ impl Cx<'_> {
     }
 
     fn pack(&self, snapshot: SnapshotId, position: usize) -> Result<ImageLayer> {
-        let Env { store, snapshots, cancel, .. } = *self.env;
-        let record =
-            store.snapshot(snapshot)?.ok_or(lathe_store::Error::SnapshotMissing(snapshot))?;
-        let changes = Root::open(&snapshots.changes(snapshot))?;
-        // Only what a whole lower tree shows tells whether a new directory hides something.
-        let below = record.parent.map(|parent| snapshots.view(parent)).transpose()?;
-        let lower = below.as_ref().map(|mounted| Root::open(mounted.path())).transpose()?;
-        let request = PackRequest {
-            changes: &changes,
-            lower: lower.as_ref(),
-            compression: self.compression,
-            level: None,
-            epoch: self.epoch,
-            threads: thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        };
+        let Env { store, cancel, .. } = *self.env;
         let label = format!("layer {}", position + 1);
         let progress = Progress::start(self.env, TransferKind::Pack, &label, None);
         let output = Watched::new(store.blob_writer()?, &progress);
-        let (output, packed) = lathe_layer::pack_to(&request, output)
-            .map_err(|error| if cancel.is_cancelled() { Error::Cancelled } else { error.into() })?;
+        let packed = pack_request(self.env, snapshot, |request| {
+            let LayerForm { compression, level } = self.form;
+            let request = PackRequest { compression, level, epoch: self.epoch, ..request };
+            Ok(lathe_layer::pack_to(&request, output)?)
+        });
+        let (output, packed) =
+            packed.map_err(|error| if cancel.is_cancelled() { Error::Cancelled } else { error })?;
         let (digest, size) = output.inner.finish(None)?;
         let layer = LayerRecord {
             snapshot,
             diff_id: packed.diff_id,
-            compression: stored_compression(self.compression),
-            descriptor: Descriptor::new(self.compression.media_type(), digest, size),
+            compression: stored_compression(self.form.compression),
+            descriptor: Descriptor::new(self.form.compression.media_type(), digest, size),
             unpacked_size: packed.unpacked_size,
         };
         self.remember(&layer)?;
@@ -218,7 +271,7 @@ impl Cx<'_> {
 
     fn remember(&self, layer: &LayerRecord) -> Result<()> {
         let store = self.env.store;
-        if self.epoch.is_none() {
+        if self.is_usual() {
             let namespace = Store::snapshot_namespace(layer.snapshot, PACKED);
             store.memo_put(&namespace, [(b"", b"")])?;
             return Ok(store.record_layer(layer)?);
@@ -231,7 +284,7 @@ impl Cx<'_> {
         };
         let memo = serde_json::to_vec(&memo).expect("the memo has string keys only");
         let namespace = Store::snapshot_namespace(layer.snapshot, WITH_EPOCH);
-        Ok(store.memo_put(&namespace, [(self.epoch_key(), memo)])?)
+        Ok(store.memo_put(&namespace, [(self.memo_key(), memo)])?)
     }
 }
 

@@ -14,7 +14,7 @@ use lathe_event::TransferKind;
 use lathe_oci::Index;
 
 use crate::{
-    ArchiveForm, ArchiveImage, Env, Error, Result,
+    Annotation, ArchiveForm, ArchiveImage, Env, Error, Result,
     archive::{Content, check_layers, entries},
     documents,
     output::Output,
@@ -26,16 +26,17 @@ use crate::{
 pub(crate) fn write_layout(
     env: &Env<'_>,
     images: &[ArchiveImage<'_>],
+    annotations: &[Annotation],
     folder: &Path,
 ) -> Result<u64> {
     let _share = env.store.share()?;
     check_layers(env, images)?;
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let index = merged_index(images, folder)?;
+    let index = merged_index(documents::index(images, annotations)?, folder)?;
     let label = folder.display().to_string();
     let progress = Progress::start(env, TransferKind::Export, &label, None);
     let mut written = 0;
-    for (name, content) in entries(images, ArchiveForm::Oci) {
+    for (name, content) in entries(images, ArchiveForm::Oci, annotations)? {
         if env.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -50,8 +51,7 @@ pub(crate) fn write_layout(
 }
 
 /// Puts the images into the index that is there; a name moves to the new image.
-fn merged_index(images: &[ArchiveImage<'_>], folder: &Path) -> Result<Index> {
-    let added = documents::index(images);
+fn merged_index(added: Index, folder: &Path) -> Result<Index> {
     let path = folder.join("index.json");
     let old = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(added),
@@ -69,6 +69,7 @@ fn merged_index(images: &[ArchiveImage<'_>], folder: &Path) -> Result<Index> {
         None => !digests.contains(&manifest.digest),
     });
     merged.manifests.extend(added.manifests);
+    merged.annotations.extend(added.annotations);
     Ok(merged)
 }
 

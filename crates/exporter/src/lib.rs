@@ -23,31 +23,37 @@
 
 mod annotation;
 mod archive;
-mod compress;
 mod documents;
 mod env;
 mod error;
 mod export;
+mod form;
 mod layers;
 mod layout;
 mod load;
 mod output;
 mod progress;
 mod push;
+mod recompress;
 mod spec;
+mod squash;
 mod stored;
 mod tar;
 mod tree;
 
 pub use annotation::{Annotation, AnnotationError, AnnotationTarget};
 pub use archive::{ArchiveForm, ArchiveImage, write_archive};
-pub use compress::compressed_image;
 pub use env::{ClientResult, Env};
 pub use error::{Error, Result};
 pub use export::{ExportRequest, Receipt, export};
-pub use layers::{ImageLayer, layers, unpacked_size};
+pub use layers::{ImageLayer, layers, layers_in, unpacked_size};
 pub use load::{LoadedImage, load};
-pub use push::{PushReport, PushedLayer, push};
-pub use spec::{Destination, ExportSpec, LayoutForm, Push, SpecError};
+pub use push::{PushReport, PushedLayer, push, push_by_digest};
+pub use recompress::compressed_image;
+pub use spec::{
+    ArchiveSpec, Destination, ExportSpec, ImageForm, LayerForm, LayoutForm, LocalMode, LocalSpec,
+    MediaTypes, PlatformSplit, Push, Recompress, SpecError, StoreSpec,
+};
+pub use squash::squash;
 pub use stored::{store_image, stored_image};
 pub use tree::Owners;

@@ -49,8 +49,20 @@ pub struct PushedLayer {
 /// Blobs that the registry has in another repository, as images here tell, are mounted from
 /// there. The record of the image in the store, if there is one, learns the digest.
 pub fn push(env: &Env<'_>, image: &BuiltImage, target: &Reference) -> Result<PushReport> {
+    push_to(env, image, target.clone().with_default_tag())
+}
+
+/// Pushes an image to the repository that `target` names, without giving it a tag: it is found by
+/// its digest alone. A target with a tag is [`Error::TagByDigest`].
+pub fn push_by_digest(env: &Env<'_>, image: &BuiltImage, target: &Reference) -> Result<PushReport> {
+    if target.tag().is_some() {
+        return Err(Error::TagByDigest(target.familiar(), target.familiar_name()));
+    }
+    push_to(env, image, target.clone())
+}
+
+fn push_to(env: &Env<'_>, image: &BuiltImage, target: Reference) -> Result<PushReport> {
     let _share = env.store.share()?;
-    let target = target.clone().with_default_tag();
     let client = (env.client)().map_err(Error::Client)?;
     let sources = mount_sources(env.store, &target)?;
     let cx = Cx { env, client: &client, target: &target, sources: &sources };

@@ -1,14 +1,22 @@
-//! `--output`: where the result of a build goes, as buildx writes it.
+//! `--output`: where the result of a build goes, and what it looks like there, as buildx writes it.
 //!
 //! A CSV record of `key=value` fields; a lone path is `type=local,dest=PATH`, a lone `-` is
 //! `type=tar,dest=-`. What is not known is refused: an output that was misspelled would be missed
-//! only when it is needed.
+//! only when it is needed. What makes no difference here (there is no daemon that could unpack)
+//! is accepted, and [`ExportSpec::notes`] says why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use lathe_layer::Compression;
 use lathe_oci::Reference;
 
+use crate::{Annotation, AnnotationTarget, ArchiveForm};
+
+mod attributes;
 mod csv;
+mod keys;
+
+pub(crate) use keys::near;
 
 /// Why an output is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,12 +27,15 @@ pub struct SpecError {
 }
 
 /// Whether an image is pushed as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Push {
     /// It stays here.
+    #[default]
     No,
-    /// It goes to the registries that its names say.
+    /// It goes to the registries that its names say, under their tags.
     Yes,
+    /// It goes to the repositories that its names say, and has no name there but its digest.
+    ByDigest,
 }
 
 /// Where an archive goes.
@@ -37,248 +48,304 @@ pub enum Destination {
 }
 
 /// What form an OCI layout has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LayoutForm {
     /// A folder, to which images are added.
     Directory,
     /// One archive.
+    #[default]
     Tar,
 }
 
 /// Where the result of a build goes, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExportSpec {
-    /// Into the store, under names (besides those of the build).
+    /// [`ExportSpec::Store`] with nothing but this: what a build without outputs does.
     Image {
         /// The names.
         names: Vec<Reference>,
         /// Whether it goes to registries, too.
         push: Push,
     },
-    /// An OCI image layout (OCI image specification, `image-layout.md`).
-    Oci {
-        /// Names in it, besides those of the build.
-        names: Vec<Reference>,
-        /// Where; a folder is always a [`Destination::File`].
-        destination: Destination,
-        /// Folder or archive.
-        form: LayoutForm,
-    },
-    /// What `docker load` reads.
-    Docker {
-        /// Names in it, besides those of the build.
-        names: Vec<Reference>,
-        /// Where.
-        destination: Destination,
-    },
+    /// Into the store, and to registries.
+    Store(StoreSpec),
+    /// Into an OCI layout, or what `docker load` reads.
+    Archive(ArchiveSpec),
     /// The files, as a tar.
     Tar {
         /// Where.
         destination: Destination,
+        /// `source-date-epoch` of the output: the time of all files, in seconds since 1970.
+        epoch: Option<i64>,
     },
     /// The files, into a folder.
-    Local {
-        /// The folder.
-        destination: PathBuf,
-    },
+    Local(LocalSpec),
+    /// Nowhere: the build fills the cache.
+    CacheOnly,
 }
 
-const TYPES: [&str; 6] = ["image", "registry", "oci", "docker", "tar", "local"];
+/// `type=image`, `type=registry`, and `type=docker` without a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Names, besides those of the build. With [`Push::ByDigest`] they have no tags.
+    pub names: Vec<Reference>,
+    /// Whether it goes to registries, too.
+    pub push: Push,
+    /// `registry.insecure`: HTTP and certificates that cannot be checked will do. Whoever makes
+    /// the client has to see to it, see [`ExportSpec::insecure_registries`].
+    pub insecure: bool,
+    /// `store=false`: it is not listed here.
+    pub unlisted: bool,
+    /// `dangling-name-prefix`: what it is called, with its digest, when it has no names.
+    pub dangling_prefix: Option<Reference>,
+    /// `name-canonical`: it is also known under each of its names with its digest.
+    pub canonical: bool,
+    /// What it looks like.
+    pub form: ImageForm,
+}
+
+/// `type=oci`, and `type=docker` with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSpec {
+    /// For whom it is.
+    pub format: ArchiveForm,
+    /// Names in it, besides those of the build.
+    pub names: Vec<Reference>,
+    /// Where; a folder is always a [`Destination::File`].
+    pub destination: Destination,
+    /// Folder or archive.
+    pub layout: LayoutForm,
+    /// What the image looks like.
+    pub form: ImageForm,
+}
+
+/// `type=local`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSpec {
+    /// The folder.
+    pub destination: PathBuf,
+    /// What becomes of what is there.
+    pub mode: LocalMode,
+    /// Whether the files are in a folder for their platform, as `linux_amd64`.
+    pub split: PlatformSplit,
+    /// `source-date-epoch` of the output: the time of all files, in seconds since 1970.
+    pub epoch: Option<i64>,
+}
+
+/// What becomes of the files that are in a folder already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocalMode {
+    /// Those of the build are put over them.
+    #[default]
+    Copy,
+    /// Those that the build does not have are deleted (`rsync --delete`).
+    Delete,
+}
+
+/// Whether files are in a folder for their platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlatformSplit {
+    /// As for all builds for one platform.
+    #[default]
+    No,
+    /// In a folder called `os_architecture[_variant]`.
+    Yes,
+}
+
+/// What an image looks like: nothing of it changes what is in its layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageForm {
+    /// Form of the layers; gzip when `None`.
+    pub layers: Option<LayerForm>,
+    /// Which layers have that form.
+    pub recompress: Recompress,
+    /// Whose names for documents and layers the manifest uses.
+    pub media_types: MediaTypes,
+    /// Remarks.
+    pub annotations: Vec<Annotation>,
+    /// `source-date-epoch`: the time of the image, in seconds since 1970. It is the build's matter.
+    pub epoch: Option<i64>,
+    /// `rewrite-timestamp`: files of this build's layers are not younger than the epoch. As every
+    /// build with an epoch does so, asking for it says only that there should be one.
+    pub rewrite_timestamp: bool,
+    /// What was asked for and makes no difference, with the reason.
+    pub notes: Vec<String>,
+}
+
+/// Form of a layer's blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerForm {
+    /// How it is compressed.
+    pub compression: Compression,
+    /// How well: 0 to 9 for gzip, 0 to 22 for zstd; the usual level when `None`.
+    pub level: Option<u8>,
+}
+
+/// Which layers are compressed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompress {
+    /// Those that were packed here. Those of a pulled image stay as they came.
+    #[default]
+    Own,
+    /// All (`force-compression`).
+    All,
+}
+
+/// Whose media types a manifest has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaTypes {
+    /// OCI's.
+    #[default]
+    Oci,
+    /// Those of Docker's image manifest version 2, schema 2.
+    Docker,
+}
+
+impl Default for LayerForm {
+    fn default() -> Self {
+        Self { compression: Compression::Gzip, level: None }
+    }
+}
+
+impl Default for ExportSpec {
+    fn default() -> Self {
+        Self::Store(StoreSpec::default())
+    }
+}
 
 impl ExportSpec {
     /// Parses the value of `--output`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        parse(text).map_err(|reason| SpecError { text: text.to_owned(), reason })
+        attributes::parse(text).map_err(|reason| SpecError { text: text.to_owned(), reason })
     }
 
     /// Tells whether an image is needed for it, and not the files alone.
     pub const fn needs_image(&self) -> bool {
-        matches!(self, Self::Image { .. } | Self::Oci { .. } | Self::Docker { .. })
+        matches!(self, Self::Image { .. } | Self::Store(_) | Self::Archive(_))
     }
 
     /// Tells whether it writes to standard output, which only one may.
     pub const fn uses_stdout(&self) -> bool {
         matches!(
             self,
-            Self::Oci { destination: Destination::Stdout, .. }
-                | Self::Docker { destination: Destination::Stdout, .. }
-                | Self::Tar { destination: Destination::Stdout }
+            Self::Archive(ArchiveSpec { destination: Destination::Stdout, .. })
+                | Self::Tar { destination: Destination::Stdout, .. }
         )
     }
-}
 
-fn parse(text: &str) -> Result<ExportSpec, String> {
-    let fields = csv::fields(text)?;
-    if let [only] = fields.as_slice()
-        && !only.contains('=')
-    {
-        return match only.as_str() {
-            "" => Err("it is empty".to_owned()),
-            "-" => Ok(ExportSpec::Tar { destination: Destination::Stdout }),
-            path => Ok(ExportSpec::Local { destination: PathBuf::from(path) }),
+    /// Returns the folder of which files are deleted that the build does not have.
+    ///
+    /// As buildx has it, that is allowed below the working directory, and elsewhere with
+    /// `--allow buildx.local.delete`; asking is the caller's matter.
+    pub fn deletes(&self) -> Option<&Path> {
+        match self {
+            Self::Local(local) if local.mode == LocalMode::Delete => Some(&local.destination),
+            _ => None,
+        }
+    }
+
+    /// Returns what the image looks like; `None` where there is none.
+    pub const fn form(&self) -> Option<&ImageForm> {
+        match self {
+            Self::Store(StoreSpec { form, .. }) | Self::Archive(ArchiveSpec { form, .. }) => {
+                Some(form)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the `source-date-epoch` of the output, in seconds since 1970.
+    pub const fn epoch(&self) -> Option<i64> {
+        match self {
+            Self::Store(StoreSpec { form, .. }) | Self::Archive(ArchiveSpec { form, .. }) => {
+                form.epoch
+            }
+            Self::Tar { epoch, .. } | Self::Local(LocalSpec { epoch, .. }) => *epoch,
+            Self::Image { .. } | Self::CacheOnly => None,
+        }
+    }
+
+    /// Returns the form in which layers are best packed at once for these outputs: what they
+    /// agree on, else the usual one, from which the others are made.
+    pub fn packing(specs: &[Self]) -> LayerForm {
+        let usual = LayerForm::default();
+        let wanted = |spec: &Self| spec.form().and_then(|form| form.layers).unwrap_or(usual);
+        let mut forms = specs.iter().filter(|spec| spec.needs_image()).map(wanted);
+        match forms.next() {
+            Some(first) if forms.all(|other| other == first) => first,
+            _ => usual,
+        }
+    }
+
+    /// Returns the registries to which it may speak HTTP, or whose certificates are not checked
+    /// (`registry.insecure`); `names` are those of the build.
+    pub fn insecure_registries<'a>(&'a self, names: &'a [Reference]) -> Vec<&'a str> {
+        match self {
+            Self::Store(store) if store.insecure && store.push != Push::No => {
+                let all = names.iter().chain(&store.names).chain(&store.dangling_prefix);
+                let mut hosts: Vec<&str> = all.map(Reference::registry).collect();
+                hosts.sort_unstable();
+                hosts.dedup();
+                hosts
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns what was asked for and makes no difference, a sentence each; `annotations` are
+    /// those of the build, `epoch` its `SOURCE_DATE_EPOCH`.
+    pub fn notes(&self, annotations: &[Annotation], epoch: Option<i64>) -> Vec<String> {
+        let form = self.form();
+        let mut notes = form.map(|form| form.notes.clone()).unwrap_or_default();
+        let all = annotations.iter().chain(form.iter().flat_map(|form| &form.annotations));
+        let has_index = matches!(self, Self::Archive(_));
+        let is_lost = |target: AnnotationTarget| match target {
+            AnnotationTarget::Manifest => !self.needs_image(),
+            AnnotationTarget::IndexDescriptor => true,
+            AnnotationTarget::ManifestDescriptor | AnnotationTarget::Index => !has_index,
         };
-    }
-    let mut attributes = Attributes::default();
-    for field in &fields {
-        let Some((key, value)) = field.split_once('=') else {
-            return Err(format!("`{field}` is no `key=value`"));
-        };
-        attributes.add(&key.trim().to_ascii_lowercase(), value)?;
-    }
-    attributes.into_spec()
-}
-
-/// The fields as they come; which of them belong to which type is checked at the end.
-#[derive(Default)]
-struct Attributes {
-    kind: Option<String>,
-    destination: Option<String>,
-    names: Vec<Reference>,
-    push: Option<bool>,
-    tar: Option<bool>,
-}
-
-const KEYS: [&str; 6] = ["type", "dest", "name", "push", "tar", "compression"];
-
-impl Attributes {
-    fn add(&mut self, key: &str, value: &str) -> Result<(), String> {
-        match key {
-            "type" => self.kind = Some(value.to_owned()),
-            "dest" | "destination" => self.destination = Some(value.to_owned()),
-            // In CSV the names of one field are parted by quoted commas.
-            "name" => {
-                for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-                    self.names.push(parse_name(name)?);
-                }
+        let mut lost: Vec<AnnotationTarget> = all
+            .flat_map(|annotation| annotation.targets.iter().map(|(target, _)| *target))
+            .filter(|target| is_lost(*target))
+            .collect();
+        lost.sort_unstable();
+        lost.dedup();
+        for target in lost {
+            let target = target.as_str();
+            notes.push(if self.needs_image() {
+                format!(
+                    "annotations of type `{target}` have no place: \
+                     an image for one platform has no index of its own"
+                )
+            } else {
+                format!("annotations of type `{target}` have no place: files have no manifest")
+            });
+        }
+        if let Some(form) = form {
+            if form.rewrite_timestamp && epoch.or(form.epoch).is_none() {
+                notes.push("`rewrite-timestamp` does nothing without SOURCE_DATE_EPOCH".to_owned());
             }
-            "push" => self.push = Some(boolean(key, value)?),
-            "tar" => self.tar = Some(boolean(key, value)?),
-            // What is always so may be asked for.
-            "compression" if value == "gzip" => {}
-            "oci-mediatypes" | "unpack" | "store" if boolean(key, value)? => {}
-            "force-compression" if !boolean(key, value)? => {}
-            "compression" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {
-                return Err(format!("`{key}={value}` is not supported"));
-            }
-            _ => {
-                return Err(match near(key, &KEYS) {
-                    Some(known) => format!("unknown key `{key}`; did you mean `{known}`?"),
-                    None => format!("unknown key `{key}`; known are {}", KEYS.join(", ")),
-                });
+            let forced = form.forces_oci(annotations);
+            if let Some(reason) = forced.filter(|_| form.media_types == MediaTypes::Docker) {
+                notes.push(format!("`oci-mediatypes=false` does nothing: {reason} need OCI's"));
             }
         }
-        Ok(())
-    }
-
-    fn into_spec(self) -> Result<ExportSpec, String> {
-        let Some(kind) = self.kind.clone() else {
-            return Err(format!("`type` is missing; known are {}", TYPES.join(", ")));
-        };
-        let is_image = matches!(kind.as_str(), "image" | "registry");
-        let packs = matches!(kind.as_str(), "oci" | "docker");
-        Self::only(&kind, "name", !self.names.is_empty(), is_image || packs)?;
-        Self::only(&kind, "push", self.push.is_some(), is_image)?;
-        Self::only(&kind, "tar", self.tar.is_some(), packs)?;
-        Self::only(&kind, "dest", self.destination.is_some(), !is_image)?;
-        let destination = self.destination()?;
-        let required = |destination: Option<Destination>| {
-            destination.ok_or_else(|| format!("`dest` is required for type `{kind}`"))
-        };
-        let names = self.names;
-        match kind.as_str() {
-            "image" => {
-                let push = if self.push == Some(true) { Push::Yes } else { Push::No };
-                Ok(ExportSpec::Image { names, push })
-            }
-            "registry" if self.push == Some(false) => {
-                Err("type `registry` always pushes".to_owned())
-            }
-            "registry" => Ok(ExportSpec::Image { names, push: Push::Yes }),
-            "oci" => {
-                let form =
-                    if self.tar == Some(false) { LayoutForm::Directory } else { LayoutForm::Tar };
-                let destination = required(destination)?;
-                if form == LayoutForm::Directory && destination == Destination::Stdout {
-                    return Err("a folder cannot be written to standard output".to_owned());
-                }
-                Ok(ExportSpec::Oci { names, destination, form })
-            }
-            "docker" if self.tar == Some(false) => {
-                Err("type `docker` is always an archive; use type `oci`".to_owned())
-            }
-            // As buildx: without a file it goes where `docker load` would put it.
-            "docker" => Ok(match destination {
-                Some(destination) => ExportSpec::Docker { names, destination },
-                None => ExportSpec::Image { names, push: Push::No },
-            }),
-            "tar" => Ok(ExportSpec::Tar { destination: required(destination)? }),
-            "local" => match required(destination)? {
-                Destination::File(destination) => Ok(ExportSpec::Local { destination }),
-                Destination::Stdout => {
-                    Err("a folder cannot be written to standard output; use type `tar`".to_owned())
-                }
-            },
-            _ => Err(match near(&kind, &TYPES) {
-                Some(known) => format!("unknown type `{kind}`; did you mean `{known}`?"),
-                None => format!("unknown type `{kind}`; known are {}", TYPES.join(", ")),
-            }),
-        }
-    }
-
-    /// Refuses a key that a known type does not have.
-    fn only(kind: &str, key: &str, given: bool, allowed: bool) -> Result<(), String> {
-        if given && !allowed && TYPES.contains(&kind) {
-            return Err(format!("type `{kind}` has no `{key}`"));
-        }
-        Ok(())
-    }
-
-    fn destination(&self) -> Result<Option<Destination>, String> {
-        match self.destination.as_deref() {
-            None => Ok(None),
-            Some("") => Err("`dest` is empty".to_owned()),
-            Some("-") => Ok(Some(Destination::Stdout)),
-            Some(path) => Ok(Some(Destination::File(PathBuf::from(path)))),
-        }
+        notes
     }
 }
 
-fn parse_name(text: &str) -> Result<Reference, String> {
-    let reference = Reference::parse(text).map_err(|error| error.to_string())?;
-    if reference.digest().is_some() {
-        return Err(format!("the name `{text}` has a digest, which only the image itself has"));
-    }
-    Ok(reference.with_default_tag())
-}
-
-/// Reads what Go's `strconv.ParseBool` reads.
-fn boolean(key: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("`{key}={value}` is neither true nor false")),
-    }
-}
-
-/// Returns the one of `known` that differs from `word` by at most two letters, if any does.
-pub(crate) fn near<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let limit = if word.len() < 4 { 1 } else { 2 };
-    let ranked = known.iter().map(|other| (distance(word.as_bytes(), other.as_bytes()), *other));
-    ranked.filter(|(distance, _)| *distance <= limit).min().map(|(_, other)| other)
-}
-
-/// Levenshtein distance.
-fn distance(from: &[u8], to: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+impl ImageForm {
+    /// Returns what a manifest with Docker's media types could not hold.
+    pub(crate) fn forces_oci(&self, annotations: &[Annotation]) -> Option<&'static str> {
+        if self.layers.is_some_and(|layers| layers.compression == Compression::Zstd) {
+            return Some("layers compressed with zstd");
         }
+        let mut all = annotations.iter().chain(&self.annotations);
+        all.any(|annotation| {
+            annotation.targets.iter().any(|(target, _)| *target == AnnotationTarget::Manifest)
+        })
+        .then_some("annotations")
     }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -42,6 +42,21 @@ pub fn store_image(
     Ok(record)
 }
 
+/// Notes of an image in the store that it has a name with its digest, as one that was pushed has.
+pub(crate) fn record_digest_name(
+    store: &Store,
+    record: &mut ImageRecord,
+    name: &Reference,
+) -> Result<()> {
+    let text = format!("{}@{}", name.name(), record.manifest.digest);
+    if !record.repo_digests.contains(&text) {
+        record.repo_digests.push(text);
+        record.repo_digests.sort();
+        store.put_image(record)?;
+    }
+    Ok(())
+}
+
 /// Returns an image of the store with all its layers there.
 ///
 /// A layer whose blob is gone (another image brought its files) is replaced by a blob with the

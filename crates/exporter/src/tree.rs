@@ -1,13 +1,19 @@
 //! The files of a build: as a tar, or into a folder.
 
-use std::{fs, path::Path};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use lathe_event::TransferKind;
-use lathe_rootfs::{CopyOptions, CopyRequest, DirOptions, Root};
+use lathe_layer::Timestamp;
+use lathe_oci::Platform;
+use lathe_rootfs::{CopyOptions, CopyRequest, Dir, DirOptions, Root, Times};
 use lathe_store::SnapshotId;
 
 use crate::{
-    Destination, Env, Error, Result,
+    Destination, Env, Error, LocalMode, LocalSpec, PlatformSplit, Result,
     output::Output,
     progress::{Progress, Watched},
 };
@@ -39,30 +45,85 @@ pub(crate) fn write_tar(
     Ok(size)
 }
 
+/// How the files are written to a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder<'a> {
+    pub(crate) spec: &'a LocalSpec,
+    pub(crate) owners: Owners,
+    /// The time of all files, in seconds since 1970; their own when `None`.
+    pub(crate) epoch: Option<i64>,
+    /// What the files are for.
+    pub(crate) platform: Platform,
+}
+
 /// Copies the files into a folder, over what is there; returns their size in bytes.
-pub(crate) fn write_folder(
-    env: &Env<'_>,
-    tree: SnapshotId,
-    folder: &Path,
-    owners: Owners,
-) -> Result<u64> {
+pub(crate) fn write_folder(env: &Env<'_>, tree: SnapshotId, folder: &Folder<'_>) -> Result<u64> {
+    let path = &folder.spec.destination;
     let mounted = env.snapshots.view(tree)?;
     let from = Root::open(mounted.path())?;
-    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let to = Root::open(folder)?;
-    let _progress = Progress::start(env, TransferKind::Export, &folder.display().to_string(), None);
-    let owner = match owners {
+    let inner = match folder.spec.split {
+        PlatformSplit::No => PathBuf::from("/"),
+        PlatformSplit::Yes => Path::new("/").join(folder.platform.to_string().replace('/', "_")),
+    };
+    fs::create_dir_all(path).map_err(Error::io("create", path))?;
+    let to = Root::open(path)?;
+    let _progress = Progress::start(env, TransferKind::Export, &path.display().to_string(), None);
+    if folder.spec.mode == LocalMode::Delete {
+        let whole = fs::canonicalize(path).map_err(Error::io("find", path))?;
+        if whole.parent().is_none() {
+            return Err(Error::DeleteRoot { path: whole });
+        }
+        delete_others(&from, &to, inner.file_name())?;
+    }
+    let owner = match folder.owners {
         Owners::Keep => None,
         Owners::Caller => Some(DirOptions::default().owner),
     };
+    let epoch = folder.epoch.map(Timestamp::from_seconds);
     let report = lathe_rootfs::copy(&CopyRequest {
         from: &from,
         source: Path::new("/"),
         to: &to,
-        destination: Path::new("/"),
-        options: CopyOptions { owner, ..CopyOptions::default() },
+        destination: &inner,
+        options: CopyOptions {
+            owner,
+            times: epoch.map_or(Times::Preserve, Times::Set),
+            parent_mtime: epoch,
+            ..CopyOptions::default()
+        },
     })?;
     Ok(report.bytes)
+}
+
+/// Deletes what is not in the tree; with `inner` the tree is in a folder of this name.
+fn delete_others(from: &Root, to: &Root, inner: Option<&OsStr>) -> Result<()> {
+    let (from, to) = (from.dir(Path::new(""))?, to.dir(Path::new(""))?);
+    let Some(inner) = inner else { return delete_level(&from, &to) };
+    for name in to.names()? {
+        if name != inner {
+            to.remove(&name)?;
+        } else if to.lstat(&name)?.is_dir() {
+            delete_level(&from, &to.open_dir(&name)?)?;
+        } else {
+            to.remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn delete_level(from: &Dir, to: &Dir) -> Result<()> {
+    for name in to.names()? {
+        let there = to.lstat(&name)?.is_dir();
+        match from.try_lstat(&name)?.map(|source| source.is_dir()) {
+            Some(true) if there => {
+                delete_level(&from.open_dir(&name)?, &to.open_dir(&name)?)?;
+            }
+            Some(false) if !there => {}
+            // What is of another kind would be in the way of the copy.
+            _ => to.remove(&name)?,
+        }
+    }
+    Ok(())
 }
 
 fn interrupted(env: &Env<'_>, error: Error) -> Error {

@@ -42,3 +42,6 @@ pub use pack::{PackRequest, PackedLayer, PackedStream, pack, pack_to};
 pub use recompress::{Recompression, recompress};
 pub use unpack::{OverlayAttributes, Owners, SkipReason, Skipped};
 pub use unpack::{UnpackOptions, Unpacked, Whiteouts, unpack};
+
+// Of the options and of `rootfs`, for those who do not know `tree`.
+pub use lathe_tree::Timestamp;

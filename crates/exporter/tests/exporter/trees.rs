@@ -8,7 +8,15 @@ use lathe_store::SnapshotId;
 use crate::fixture::Fixture;
 
 fn request(tree: Option<SnapshotId>, owners: Owners) -> ExportRequest<'static> {
-    ExportRequest { image: None, size: 0, tree, names: &[], epoch: Some(1_000_000), annotations: &[], owners }
+    ExportRequest {
+        image: None,
+        size: 0,
+        tree,
+        names: &[],
+        epoch: Some(1_000_000),
+        annotations: &[],
+        owners,
+    }
 }
 
 #[test]
