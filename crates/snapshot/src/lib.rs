@@ -28,6 +28,7 @@
 mod active;
 mod driver;
 mod error;
+mod merge;
 mod mounted;
 mod native;
 mod overlay;

@@ -23,7 +23,7 @@ use lathe_store::Wait;
 type Case = fn(&Snapshots);
 
 /// Name and function of each case.
-const CASES: [(&str, Case); 11] = [
+const CASES: [(&str, Case); 13] = [
     ("a_child_extends_and_hides_its_parent", a_child_extends_and_hides_its_parent),
     ("a_replaced_directory_hides_what_was_in_it", a_replaced_directory_hides_what_was_in_it),
     ("a_dropped_snapshot_leaves_nothing", a_dropped_snapshot_leaves_nothing),
@@ -35,6 +35,8 @@ const CASES: [(&str, Case); 11] = [
     ("the_top_directory_is_as_below", the_top_directory_is_as_below),
     ("hundreds_of_layers_can_be_stacked", hundreds_of_layers_can_be_stacked),
     ("the_parent_is_not_changed_by_the_child", the_parent_is_not_changed_by_the_child),
+    ("a_merged_layer_covers_its_base", a_merged_layer_covers_its_base),
+    ("a_merge_of_several_layers_is_one", a_merge_of_several_layers_is_one),
 ];
 
 fn main() {
@@ -231,6 +233,53 @@ fn a_replaced_directory_hides_what_was_in_it(snapshots: &Snapshots) {
     check(snapshots, child, &["d", "d/new", "e", "f", "f/x"]);
     let grandchild = make(snapshots, Some(child), &["d/more"]);
     check(snapshots, grandchild, &["d", "d/more", "d/new", "e", "f", "f/x"]);
+}
+
+fn a_merged_layer_covers_its_base(snapshots: &Snapshots) {
+    let base = make(
+        snapshots,
+        None,
+        &["app/", "app/kept", "app/file", "lib", "etc/", "etc/hosts", "dir/", "dir/hidden"],
+    );
+    let layer = make(snapshots, None, &["app/", "app/file", "lib/", "lib/new", "dir"]);
+    let bits = |mode| fs::Permissions::from_mode(mode);
+    let changes = snapshots.changes(layer);
+    fs::set_permissions(changes.join("app"), bits(0o711)).expect("set the mode");
+    fs::set_permissions(changes.join("app/file"), bits(0o4755)).expect("set the mode");
+    let merged = snapshots.merge(Some(base), layer).expect("merge");
+    check(
+        snapshots,
+        merged,
+        &["app", "app/file", "app/kept", "dir", "etc", "etc/hosts", "lib", "lib/new"],
+    );
+    check(
+        snapshots,
+        base,
+        &["app", "app/file", "app/kept", "dir", "dir/hidden", "etc", "etc/hosts", "lib"],
+    );
+    let view = snapshots.view(merged).expect("view");
+    let mode = |path: &str| fs::metadata(view.path().join(path)).expect("stat").mode() & 0o7777;
+    assert_eq!((mode("app"), mode("app/file")), (0o711, 0o4755));
+    let text = fs::read_to_string(view.path().join("app/file")).expect("read");
+    assert_eq!(text, format!("app/file of {layer}"));
+    // The bytes are there once.
+    let inode = |path: &Path| fs::metadata(path.join("app/file")).expect("stat").ino();
+    assert_eq!(inode(&snapshots.changes(merged)), inode(&changes));
+    // And what stands on the merged one changes neither.
+    make(snapshots, Some(merged), &["app/file"]);
+    let text = fs::read_to_string(changes.join("app/file")).expect("read");
+    assert_eq!(text, format!("app/file of {layer}"));
+    assert_eq!(snapshots.merge(None, layer).expect("merge with nothing"), layer);
+}
+
+fn a_merge_of_several_layers_is_one(snapshots: &Snapshots) {
+    let base = make(snapshots, None, &["base"]);
+    let lower = make(snapshots, None, &["d/", "d/gone", "d/kept"]);
+    let layer = make(snapshots, Some(lower), &["-d/gone", "d/new"]);
+    let merged = snapshots.merge(Some(base), layer).expect("merge");
+    check(snapshots, merged, &["base", "d", "d/kept", "d/new"]);
+    assert_eq!(list(&snapshots.changes(merged)), ["d", "d/kept", "d/new"]);
+    assert_eq!(snapshots.chain(merged).expect("chain").len(), 2);
 }
 
 /// INV-SNAPSHOT-2.
