@@ -20,7 +20,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use build::{BuildArgs, ProgressArg};
+pub(crate) use build::{BuildArgs, BuildRunArgs, CallArgs, MeaningArgs, ProgressArg};
 pub(crate) use container::{
     ContainerListArgs, ExecArgs, KillArgs, LogsArgs, RemoveContainerArgs, RunArgs, StartArgs,
     StopArgs, WaitArgs,

@@ -25,6 +25,7 @@ pub(crate) use history::{HistoryRow, HistoryView, history};
 pub(crate) use image::{ImageRow, ImageView, images};
 pub(crate) use inspect::inspect;
 pub(crate) use listing::{Field, Listing, listing};
+pub(crate) use table::align;
 pub(crate) use template::document;
 pub(crate) use units::{human_duration, human_size, human_size_3};
 

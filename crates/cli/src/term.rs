@@ -93,6 +93,11 @@ pub(crate) fn ask_secret(question: &str) -> io::Result<String> {
     answer
 }
 
+/// Returns standard input, for a reader on another thread.
+pub(crate) fn stdin() -> io::Stdin {
+    io::stdin()
+}
+
 /// Reads all of standard input.
 pub(crate) fn read_stdin() -> io::Result<String> {
     let mut text = String::new();

@@ -8,7 +8,7 @@ use lathe_solver::Solution;
 use lathe_store::SnapshotId;
 use lathe_worker::Output;
 
-use crate::{BuildRequest, Engine, Result};
+use crate::{BuildRequest, Engine, Result, solve::Work};
 
 /// The remark that BuildKit leaves in each history item; tools look for it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -17,11 +17,12 @@ const COMMENT: &str = "buildkit.dockerfile.v0";
 pub(crate) fn assemble(
     engine: &Engine,
     request: &BuildRequest,
-    target: &ImageTarget,
+    work: &Work<'_>,
     solution: &Solution<Output>,
 ) -> Result<(BuiltImage, u64)> {
+    let Work { target, epoch, .. } = *work;
     let chain = built_chain(engine, target, solution)?;
-    let built = layers(engine, &chain, request.epoch)?;
+    let built = layers(engine, &chain, epoch)?;
     let mut size = built.iter().map(|layer| layer.unpacked_size).sum();
     let mut entries = Vec::new();
     if let Some(base) = &target.base {
@@ -33,7 +34,7 @@ pub(crate) fn assemble(
         }
     }
     entries.extend(built.into_iter().map(|layer| layer.entry));
-    let times = created_times(engine, &chain, request.epoch)?;
+    let times = created_times(engine, &chain, epoch)?;
     let history = history(target, &times);
     let mut config = target.config.clone();
     config.created = history.last().and_then(|item| item.created.clone());
@@ -46,6 +47,7 @@ pub(crate) fn export(
     request: &BuildRequest,
     image: &BuiltImage,
     size: u64,
+    epoch: Option<i64>,
     tree: Option<SnapshotId>,
 ) -> Result<Vec<Receipt>> {
     let default = [ExportSpec::Image { names: Vec::new(), push: Push::No }];
@@ -57,7 +59,8 @@ pub(crate) fn export(
         size,
         tree,
         names: &request.tags,
-        epoch: request.epoch,
+        annotations: &request.annotations,
+        epoch,
         owners: engine.owners,
     };
     let receipts = specs.iter().map(|spec| lathe_exporter::export(&env, spec, &request));

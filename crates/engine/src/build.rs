@@ -1,13 +1,14 @@
 //! A build, as the picture in ARCHITECTURE.md has it: one statement for each arrow.
 
-use lathe_frontend::{Lowered, lower, plan};
+use lathe_frontend::{Lowered, lower};
 
 use crate::{
     BuildOutcome, BuildRequest, Engine, Result,
     assemble::{assemble, export, top},
-    dockerfile::Source,
-    resolve::{Resolved, resolve},
-    solve::{report, solve},
+    contexts::Contexts,
+    findings::{Lint, settle},
+    resolve::{Missing, plan_and_resolve},
+    solve::{Work, report, solve},
 };
 
 /// Builds an image and writes it where the request says.
@@ -16,26 +17,20 @@ use crate::{
 /// [`crate::Error::Interrupted`].
 pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let _in_use = engine.store.share()?;
-    let source = Source::read(&request.inputs)?;
-    let (file, mut findings) = source.parse()?;
-    let mut resolution = Resolved::default();
-    let planned = loop {
-        let planned = plan(&file, &request.frontend, &resolution.images)
+    let inputs = Contexts::open(engine, request)?;
+    let source = &inputs.dockerfile;
+    let (file, parsed) = source.parse()?;
+    let (planned, resolved) = plan_and_resolve(engine, request, &inputs, &file, Missing::Stops)?;
+    let Lowered { graph, target, epoch, warnings } =
+        lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
             .map_err(|errors| source.errors(&errors))?;
-        // Triggers of a base image may want further images.
-        if !resolve(engine, request, &source, &planned.stages, &mut resolution)? {
-            break planned;
-        }
-    };
-    let Lowered { graph, target, epoch: _, warnings } =
-        lower(&file, &planned.stages, &resolution.images, &request.frontend)
-            .map_err(|errors| source.errors(&errors))?;
-    let solution = solve(engine, request, &source, &graph, &target, &resolution)?;
-    let (image, size) = assemble(engine, request, &target, &solution)?;
-    let receipts = export(engine, request, &image, size, top(&target, &solution))?;
-    findings.extend(lathe_dockerfile::lint(&file, &source.text));
-    findings.extend(planned.warnings);
-    findings.extend(warnings);
+    let found = [parsed, planned.warnings, warnings].concat();
+    let findings = settle(source, &file, found, &Lint::of(&inputs.frontend))?;
+    let epoch = inputs.epoch(engine, request, &epoch)?;
+    let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
+    let solution = solve(engine, request, &inputs, &work)?;
+    let (image, size) = assemble(engine, request, &work, &solution)?;
+    let receipts = export(engine, request, &image, size, epoch, top(&target, &solution))?;
     Ok(BuildOutcome {
         image: *image.id(),
         manifest: image.manifest.descriptor().clone(),

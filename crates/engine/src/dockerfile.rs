@@ -4,7 +4,10 @@ use std::{fs, io, path::Path};
 
 use lathe_dockerfile::{Diagnostic, Dockerfile, Rule, Span, suggest};
 
-use crate::{DockerfileInput, Error, Inputs, Result};
+use crate::{ContextInput, DockerfileInput, Error, Inputs, Result};
+
+/// Largest Dockerfile that is read out of a fetched context, in bytes.
+pub(crate) const MAX_SIZE: u64 = 64 << 20;
 
 /// A Dockerfile with its name for people.
 #[derive(Clone, Debug)]
@@ -20,7 +23,7 @@ impl Source {
             DockerfileInput::Text(text) => {
                 return Ok(Self { name: "Dockerfile".to_owned(), text: text.clone() });
             }
-            DockerfileInput::Path(path) => path,
+            DockerfileInput::Path(path) | DockerfileInput::Inside(path) => path,
         };
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -30,7 +33,11 @@ impl Source {
             Err(source) => return Err(Error::Io { action: "read", path: path.clone(), source }),
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self { name: shown(path, inputs.context.as_deref()), text })
+        let folder = match &inputs.context {
+            ContextInput::Folder(folder) => Some(folder.as_path()),
+            ContextInput::Empty | ContextInput::Archive(_) | ContextInput::Remote(_) => None,
+        };
+        Ok(Self { name: shown(path, folder), text })
     }
 
     /// Parses it; any finding that is an error stops the build.
@@ -48,7 +55,10 @@ impl Source {
 
     pub(crate) fn errors(&self, findings: &[Diagnostic]) -> Error {
         let rendered: Vec<String> = findings.iter().map(|finding| self.render(finding)).collect();
-        Error::Dockerfile { rendered: rendered.join("\n").trim_end().to_owned() }
+        Error::Dockerfile {
+            rendered: rendered.join("\n").trim_end().to_owned(),
+            findings: findings.to_vec(),
+        }
     }
 
     pub(crate) fn render(&self, finding: &Diagnostic) -> String {

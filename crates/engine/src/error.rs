@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use lathe_dockerfile::Diagnostic;
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -26,6 +28,8 @@ pub enum Error {
     Dockerfile {
         /// All findings, as text.
         rendered: String,
+        /// The same as values.
+        findings: Vec<Diagnostic>,
     },
     /// A step failed; rendered with its line.
     #[error("{rendered}")]
@@ -46,6 +50,23 @@ pub enum Error {
     /// The build context is no folder.
     #[error("the build context `{}` is not a folder", .0.display())]
     NoContext(PathBuf),
+    /// `SOURCE_DATE_EPOCH` names something without a time of its own.
+    #[error("SOURCE_DATE_EPOCH: {0} has no time of its own")]
+    NoTime(String),
+    /// An archive on standard input was built a second time.
+    #[error("the build context was read from standard input already")]
+    ReadTwice,
+    /// A named context has a name that means something else.
+    #[error("`{0}` cannot be the name of a build context")]
+    ReservedContext(String),
+    /// A flag gives no leave for what is asked.
+    #[error("{what} is not allowed")]
+    NotAllowed {
+        /// What is asked.
+        what: String,
+        /// The value of `--allow`.
+        entitlement: &'static str,
+    },
     /// A file of the request cannot be read.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -78,6 +99,9 @@ pub enum Error {
     /// An image that is wanted.
     #[error(transparent)]
     Source(#[from] lathe_source::Error),
+    /// A file of a context.
+    #[error(transparent)]
+    Rootfs(#[from] lathe_rootfs::Error),
     /// The configuration of registries, or one of them.
     #[error(transparent)]
     Registry(#[from] lathe_registry::Error),
@@ -90,9 +114,13 @@ impl Error {
     /// Returns whose turn it is.
     pub const fn kind(&self) -> FailureKind {
         match self {
-            Self::Dockerfile { .. } | Self::NoDockerfile { .. } | Self::NoContext(_) => {
-                FailureKind::User
-            }
+            Self::Dockerfile { .. }
+            | Self::NoDockerfile { .. }
+            | Self::NoContext(_)
+            | Self::NoTime(_)
+            | Self::ReadTwice
+            | Self::ReservedContext(_)
+            | Self::NotAllowed { .. } => FailureKind::User,
             Self::Step { .. } => FailureKind::Step,
             Self::Interrupted => FailureKind::Interrupted,
             Self::Io { .. }
@@ -102,6 +130,7 @@ impl Error {
             | Self::Worker(_)
             | Self::Exporter(_)
             | Self::Source(_)
+            | Self::Rootfs(_)
             | Self::Registry(_)
             | Self::Container(_) => FailureKind::Environment,
         }
@@ -117,6 +146,10 @@ impl Error {
             Self::NoContext(_) => {
                 Some("give the folder with the sources: `lathe build .`".to_owned())
             }
+            Self::NoTime(_) => Some(
+                "a folder has none: give seconds, as `--build-arg SOURCE_DATE_EPOCH=0`".to_owned(),
+            ),
+            Self::NotAllowed { entitlement, .. } => Some(format!("add `--allow {entitlement}`")),
             _ => None,
         }
     }

@@ -11,9 +11,12 @@
 
 mod assemble;
 mod build;
+mod call;
+mod contexts;
 mod dockerfile;
 mod engine;
 mod error;
+mod findings;
 pub mod images;
 mod outcome;
 mod request;
@@ -22,15 +25,23 @@ mod solve;
 mod time;
 
 pub use build::build;
+pub use call::{CheckReport, Finding, Phase, SourceText, check, outline, print, targets};
 pub use engine::{Engine, EngineOptions};
 pub use error::{Error, FailureKind, Result};
 pub use lathe_container as container;
 pub use lathe_container::shim_main;
-pub use lathe_executor::init_main;
-pub use lathe_exporter::{Destination, ExportSpec, Owners, PushReport, Receipt};
-pub use lathe_frontend::FrontendOptions;
+pub use lathe_executor::{Rlimit, init_main};
+pub use lathe_exporter::{Annotation, Destination, ExportSpec, Owners, PushReport, Receipt};
+pub use lathe_frontend::{
+    Entitlement, FrontendOptions, Outline, Remote, Target, Targets, parse_remote,
+    parse_remote_context, redact,
+};
 pub use lathe_registry as registry;
-pub use lathe_source::PullPolicy;
+pub use lathe_source::{LayoutReference, PullPolicy, is_archive};
 pub use lathe_store as store;
+pub use lathe_worker::{SecretSource, SshSource};
 pub use outcome::{BuildOutcome, StepReport};
-pub use request::{BuildRequest, DockerfileInput, Inputs, NetworkMode, RunRequest};
+pub use request::{
+    BuildRequest, ContextInput, DockerfileInput, Inputs, LayerForm, NamedInput, NetworkMode,
+    RunRequest, Stream,
+};

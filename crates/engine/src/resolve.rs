@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, thread};
 
-use lathe_dockerfile::{Diagnostic, Span};
-use lathe_frontend::{PinnedImage, Resolution, StageGraph, WantedImage};
+use lathe_dockerfile::{Diagnostic, Dockerfile, Span};
+use lathe_frontend::{PinnedImage, Planned, Resolution, StageGraph, WantedImage, plan};
 use lathe_oci::Digest;
 use lathe_source::ParsedImage;
 use lathe_worker::PinnedSource;
 
-use crate::{BuildRequest, Engine, Error, Result, dockerfile::Source};
+use crate::{BuildRequest, Engine, Error, Result, contexts::Contexts, dockerfile::Source};
 
 /// The images, for lowering and for the worker.
 #[derive(Debug, Default)]
@@ -17,17 +17,50 @@ pub(crate) struct Resolved {
     pub(crate) sources: BTreeMap<Digest, PinnedSource>,
 }
 
+/// What becomes of an image that cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The build ends.
+    Stops,
+    /// It is noted, and checks that need it are left out.
+    IsNoted,
+}
+
+/// Finds out which stages are needed and what their images are.
+///
+/// The triggers of a base image may want further images, so that planning goes on until nothing
+/// new is wanted; each round answers at least one image.
+pub(crate) fn plan_and_resolve(
+    engine: &Engine,
+    request: &BuildRequest,
+    inputs: &Contexts,
+    file: &Dockerfile,
+    missing: Missing,
+) -> Result<(Planned, Resolved)> {
+    let source = &inputs.dockerfile;
+    let mut resolved = Resolved::default();
+    loop {
+        let planned = plan(file, &inputs.frontend, &resolved.images)
+            .map_err(|errors| source.errors(&errors))?;
+        if !resolve(engine, request, source, &planned.stages, &mut resolved, missing)? {
+            return Ok((planned, resolved));
+        }
+    }
+}
+
 /// Finds the manifest and config of each image that the stages want and that is not in
 /// `resolved`; tells whether there was any.
-pub(crate) fn resolve(
+fn resolve(
     engine: &Engine,
     request: &BuildRequest,
     source: &Source,
     stages: &StageGraph,
     resolved: &mut Resolved,
+    missing: Missing,
 ) -> Result<bool> {
     let mut wanted = stages.wanted();
-    wanted.retain(|image, _| !resolved.images.images.contains_key(image));
+    let known = &resolved.images;
+    wanted.retain(|image, _| !known.images.contains_key(image) && !known.unknown.contains(image));
     if wanted.is_empty() {
         return Ok(false);
     }
@@ -52,6 +85,9 @@ pub(crate) fn resolve(
         match pinned {
             Ok(pinned) => resolved.add(image, pinned),
             Err(lathe_source::Error::Cancelled) => return Err(Error::Interrupted),
+            Err(_) if missing == Missing::IsNoted => {
+                resolved.images.unknown.insert(image);
+            }
             Err(error) => findings.push(finding(&image, span, &error)),
         }
     }

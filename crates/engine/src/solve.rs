@@ -1,7 +1,6 @@
 //! Hands the graph to the solver and the worker, and tells failures with their lines.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
@@ -13,27 +12,41 @@ use lathe_executor::Network;
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
-use lathe_source::Remotes;
 use lathe_tree::Timestamp;
-use lathe_worker::{BuildNetwork, ContextFiles, Output, RunPolicy, StoreCache, Worker};
+use lathe_worker::{BuildNetwork, Output, RunPolicy, StoreCache, Worker};
 
 use crate::{
-    BuildRequest, DockerfileInput, Engine, Error, NetworkMode, Result, StepReport,
-    dockerfile::Source, resolve::Resolved, time,
+    BuildRequest, Engine, Error, NetworkMode, Result, StepReport,
+    contexts::{Contexts, MAIN, read, remotes},
+    dockerfile::Source,
+    resolve::Resolved,
+    time,
 };
 
 /// Lines of a failed process that an error shows.
 const TAIL_LINES: usize = 20;
 
+/// What is to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) graph: &'a BuildGraph,
+    pub(crate) target: &'a ImageTarget,
+    pub(crate) resolved: &'a Resolved,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970.
+    pub(crate) epoch: Option<i64>,
+}
+
 /// Makes the target's file tree, running as little as possible.
 pub(crate) fn solve(
     engine: &Engine,
     request: &BuildRequest,
-    source: &Source,
-    graph: &BuildGraph,
-    target: &ImageTarget,
-    resolved: &Resolved,
+    inputs: &Contexts,
+    plan: &Work<'_>,
 ) -> Result<Solution<Output>> {
+    let Work { graph, target, resolved, epoch } = *plan;
+    if !inputs.files.contains_key(MAIN) && needs_context(graph) {
+        return Err(Error::NoContext(PathBuf::from("-")));
+    }
     let events = &*engine.images.events;
     let steps = graph.vertices().map(|(id, vertex)| (StepId(id.0), vertex.meta.name.clone()));
     events.emit(Event::Planned { steps: steps.collect() });
@@ -46,23 +59,17 @@ pub(crate) fn solve(
     let _linked = user.on_cancel(move || stop_too.cancel());
 
     let run = run_policy(engine, request)?;
-    let contexts = contexts(request, graph)?;
-    let secrets = run.secrets.clone();
-    let remotes = Remotes {
-        images: engine.images.clone(),
-        snapshots: engine.snapshots.clone(),
-        secrets: Arc::new(move |id| secrets.get(id)?.value().ok()),
-    };
+    let remotes = remotes(engine, request);
     let worker = Worker {
         graph,
         store: &engine.store,
         snapshots: &engine.snapshots,
         images: &engine.images,
         pinned: &resolved.sources,
-        contexts: &contexts,
+        contexts: &inputs.files,
         remotes: &remotes,
         run: &run,
-        epoch: request.epoch.map(Timestamp::from_seconds),
+        epoch: epoch.map(Timestamp::from_seconds),
         cancel: &stop,
     };
     let cache = StoreCache::new(engine.store.clone(), time::now());
@@ -73,7 +80,9 @@ pub(crate) fn solve(
         Ok(solution) => Ok(solution),
         Err(_) if user.is_cancelled() => Err(Error::Interrupted),
         Err(SolveError::Cancelled) => Err(Error::Interrupted),
-        Err(SolveError::Failed { node, error }) => Err(failure(source, graph, node, error)),
+        Err(SolveError::Failed { node, error }) => {
+            Err(failure(&inputs.dockerfile, graph, node, error))
+        }
     }
 }
 
@@ -103,43 +112,24 @@ fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {
     Dag { nodes: graph.vertices().map(node).collect(), roots }
 }
 
-fn contexts(request: &BuildRequest, graph: &BuildGraph) -> Result<BTreeMap<String, ContextFiles>> {
-    let mut contexts = BTreeMap::new();
-    let uses_context = graph
-        .vertices()
-        .any(|(_, vertex)| matches!(&vertex.op, Op::Source(SourceOp::Local { .. })));
-    if let Some(context) = request.inputs.context.as_ref().filter(|_| uses_context) {
-        let dockerfile = match &request.inputs.dockerfile {
-            DockerfileInput::Path(path) => Some(path.clone()),
-            DockerfileInput::Text(_) => None,
-        };
-        let files = ContextFiles::Folder { path: context.clone(), dockerfile };
-        contexts.insert("context".to_owned(), files);
-    } else if uses_context {
-        return Err(Error::NoContext(PathBuf::from("-")));
-    }
-    Ok(contexts)
+/// Tells whether anything reads the build context.
+fn needs_context(graph: &BuildGraph) -> bool {
+    let is_main = |op: &Op| matches!(op, Op::Source(SourceOp::Local { name }) if name == MAIN);
+    graph.vertices().any(|(_, vertex)| is_main(&vertex.op))
 }
 
 fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| Error::Io {
-            action: "read",
-            path: path.clone(),
-            source,
-        })
-    };
     // A machine without name servers has none to lend.
     let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     Ok(RunPolicy {
         network: network(request.run.network, resolv_conf.clone(), engine.images.events.clone()),
-        certificates: request.run.certificates.as_ref().map(read).transpose()?,
+        certificates: request.run.certificates.as_deref().map(read).transpose()?,
         hosts: request.run.hosts.clone(),
         resolv_conf,
-        secrets: BTreeMap::new(),
-        ssh: BTreeMap::new(),
-        rlimits: Vec::new(),
-        shm_size: None,
+        secrets: request.run.secrets.clone(),
+        ssh: request.run.ssh.clone(),
+        rlimits: request.run.rlimits.clone(),
+        shm_size: request.run.shm_size,
     })
 }
 

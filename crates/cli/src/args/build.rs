@@ -1,9 +1,13 @@
 //! `lathe build`.
 
+mod accepted;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use lathe_engine::ExportSpec;
+use lathe_engine::{Annotation, ExportSpec};
+
+pub(crate) use accepted::AcceptedBuildArgs;
 
 /// How to show progress, as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -13,6 +17,7 @@ pub(crate) enum ProgressArg {
     Auto,
     Plain,
     Tty,
+    #[value(alias = "none")]
     Quiet,
     Rawjson,
 }
@@ -26,111 +31,138 @@ pub(crate) struct BuildArgs {
     /// Name of the Dockerfile (Default is "PATH/Dockerfile")
     #[arg(short, long, value_name = "string")]
     pub(crate) file: Option<String>,
-    /// Set the target build stage to build
-    #[arg(long, value_name = "string")]
-    pub(crate) target: Option<String>,
-    /// Set build-time variables
-    #[arg(long = "build-arg", value_name = "list")]
-    pub(crate) arguments: Vec<String>,
-    /// Set metadata for an image
-    #[arg(long = "label", value_name = "list")]
-    pub(crate) labels: Vec<String>,
-    /// Do not use cache when building the image
-    #[arg(long)]
-    pub(crate) no_cache: bool,
-    /// Always attempt to pull a newer version of the image
-    #[arg(long)]
-    pub(crate) pull: bool,
     /// Set type of progress output ("auto", "plain", "tty", "quiet", "rawjson")
     #[arg(long, value_enum, default_value = "auto", value_name = "string")]
     pub(crate) progress: ProgressArg,
     /// Suppress the build output and print image ID on success
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Output destination (format: "type=local,dest=path")
-    #[arg(short, long = "output", value_name = "list", value_parser = ExportSpec::parse)]
-    pub(crate) outputs: Vec<ExportSpec>,
     /// Write the image ID to the file
     #[arg(long, value_name = "string")]
     pub(crate) iidfile: Option<PathBuf>,
     /// Write build result metadata to the file
     #[arg(long, value_name = "string")]
     pub(crate) metadata_file: Option<PathBuf>,
+    /// How many steps may run at once
+    #[arg(long, value_name = "int")]
+    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) meaning: MeaningArgs,
+    #[command(flatten)]
+    pub(crate) run: BuildRunArgs,
+    #[command(flatten)]
+    pub(crate) result: ResultArgs,
+    #[command(flatten)]
+    pub(crate) call: CallArgs,
+    #[command(flatten)]
+    pub(crate) accepted: AcceptedBuildArgs,
+    /// PATH | URL | -
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+}
+
+/// What the Dockerfile is asked for.
+#[derive(Debug, Default, Args)]
+pub(crate) struct MeaningArgs {
+    /// Set the target build stage to build
+    #[arg(long, value_name = "string")]
+    pub(crate) target: Option<String>,
+    /// Set build-time variables
+    #[arg(long = "build-arg", value_name = "list")]
+    pub(crate) arguments: Vec<String>,
+    /// Read build-time variables from a file of NAME=value lines
+    #[arg(long = "build-arg-file", value_name = "file")]
+    pub(crate) argument_files: Vec<PathBuf>,
+    /// Set metadata for an image
+    #[arg(long = "label", value_name = "list")]
+    pub(crate) labels: Vec<String>,
+    /// Do not use cache when building the image
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Do not cache specified stages
+    #[arg(long, value_name = "list", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// Always attempt to pull all referenced images
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Set target platform for build
+    #[arg(long, value_name = "list", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+    /// Additional build contexts (e.g., name=path)
+    #[arg(long = "build-context", value_name = "list")]
+    pub(crate) build_contexts: Vec<String>,
+    /// Allow extra privileged entitlement (e.g., "network.host", "security.insecure")
+    #[arg(long, value_name = "list", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// Time of everything that is made, in seconds since 1970 (`SOURCE_DATE_EPOCH`)
+    #[arg(long, alias = "timestamp", value_name = "seconds")]
+    pub(crate) source_date_epoch: Option<String>,
+}
+
+/// What RUN instructions find around them.
+#[derive(Debug, Default, Args)]
+pub(crate) struct BuildRunArgs {
     /// Set the networking mode for the RUN instructions during build ("default", "host", "none")
     #[arg(long, alias = "net", value_name = "string")]
     pub(crate) network: Option<String>,
     /// Lend a file of CA certificates to the RUN instructions; it never enters a layer
     #[arg(long, value_name = "file")]
     pub(crate) ca: Option<PathBuf>,
-    /// How many steps may run at once
-    #[arg(long, value_name = "int")]
-    pub(crate) jobs: Option<usize>,
-    /// Set target platform for build
-    #[arg(long, value_name = "list", value_delimiter = ',')]
-    pub(crate) platform: Vec<String>,
-    #[command(flatten)]
-    pub(crate) later: LaterBuildArgs,
-    /// PATH | -
-    #[arg(value_name = "PATH")]
-    pub(crate) path: String,
-}
-
-/// Flags that docker knows: refused with a clear word, or without effect here.
-#[derive(Debug, Default, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags as typed")]
-pub(crate) struct LaterBuildArgs {
-    /// Secret to expose to the build (not supported yet)
+    /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")
     #[arg(long = "secret", value_name = "list")]
-    secrets: Vec<String>,
-    /// SSH agent socket or keys to expose to the build (not supported yet)
+    pub(crate) secrets: Vec<String>,
+    /// SSH agent socket or keys to expose to the build
+    /// (format: "default|<id>[=<socket>|<key>[,<key>]]")
     #[arg(long, value_name = "list")]
-    ssh: Vec<String>,
-    /// Additional build contexts (e.g., name=path) (not supported yet)
-    #[arg(long = "build-context", value_name = "list")]
-    build_contexts: Vec<String>,
-    #[arg(long, hide = true)]
-    push: bool,
-    #[arg(long, hide = true)]
-    squash: bool,
-    #[arg(long, hide = true, value_name = "list")]
-    cache_to: Vec<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    add_host: Vec<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    no_cache_filter: Vec<String>,
-
-    // Without effect here: the result is the same with and without them.
-    #[arg(long, hide = true, value_name = "list")]
-    cache_from: Vec<String>,
-    #[arg(long, hide = true)]
-    load: bool,
-    #[arg(long, hide = true)]
-    rm: bool,
-    #[arg(long, hide = true)]
-    force_rm: bool,
-    #[arg(long, hide = true)]
-    compress: bool,
-    #[arg(long, hide = true, value_name = "string")]
-    provenance: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    sbom: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    builder: Option<String>,
+    pub(crate) ssh: Vec<String>,
+    /// Add a custom host-to-IP mapping (format: "host:ip")
+    #[arg(long = "add-host", value_name = "list")]
+    pub(crate) hosts: Vec<String>,
+    /// Ulimit options
+    #[arg(long = "ulimit", value_name = "ulimit")]
+    pub(crate) ulimits: Vec<String>,
+    /// Shared memory size for build containers
+    #[arg(long, value_name = "bytes")]
+    pub(crate) shm_size: Option<String>,
 }
 
-impl LaterBuildArgs {
-    /// Returns the first flag that was given and that is not supported yet.
-    pub(crate) fn unsupported(&self) -> Option<&'static str> {
-        let given = [
-            ("--secret", !self.secrets.is_empty()),
-            ("--ssh", !self.ssh.is_empty()),
-            ("--build-context", !self.build_contexts.is_empty()),
-            ("--push", self.push),
-            ("--squash", self.squash),
-            ("--cache-to", !self.cache_to.is_empty()),
-            ("--add-host", !self.add_host.is_empty()),
-            ("--no-cache-filter", !self.no_cache_filter.is_empty()),
-        ];
-        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
-    }
+/// What becomes of the result.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ResultArgs {
+    /// Output destination (format: "type=local,dest=path")
+    #[arg(short, long = "output", value_name = "list", value_parser = ExportSpec::parse)]
+    pub(crate) outputs: Vec<ExportSpec>,
+    /// Shorthand for "--output=type=registry"
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Shorthand for "--output=type=docker": the image goes into the store anyway
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// Add annotation to the image
+    #[arg(long = "annotation", value_name = "list", value_parser = Annotation::parse)]
+    pub(crate) annotations: Vec<Annotation>,
+    /// Squash newly built layers into a single new layer
+    #[arg(long)]
+    pub(crate) squash: bool,
+}
+
+/// Questions about a Dockerfile, in place of a build.
+#[derive(Debug, Default, Args)]
+pub(crate) struct CallArgs {
+    /// Shorthand for "--call=check"
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Set method for evaluating build ("build", "check", "outline", "targets")
+    #[arg(long, value_name = "string")]
+    pub(crate) call: Option<String>,
+    /// Print a form of the build without running it
+    /// ("dockerfile", "stages", "graph"; "outline", "targets", "check")
+    #[arg(
+        long,
+        value_name = "string",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "graph"
+    )]
+    pub(crate) print: Option<String>,
 }

@@ -42,7 +42,7 @@ fn the_tutorials_builds_are_understood() {
     let args = build("lathe build -t node-multistage .");
     assert_eq!((args.tags, args.path), (vec!["node-multistage".to_owned()], ".".to_owned()));
     let args = build("lathe build --target development -t myapp:dev .");
-    assert_eq!(args.target.as_deref(), Some("development"));
+    assert_eq!(args.meaning.target.as_deref(), Some("development"));
     assert_eq!(args.tags, ["myapp:dev"]);
     let args = build("lathe build -f Dockerfile.single -t app:single .");
     assert_eq!(args.file.as_deref(), Some("Dockerfile.single"));
@@ -69,8 +69,8 @@ fn lists_keep_their_order_and_single_flags_keep_the_last() {
     let args =
         build("lathe build --tag=a -t b --target x --target y --build-arg K=1 --build-arg=K=2 -");
     assert_eq!(args.tags, ["a", "b"]);
-    assert_eq!(args.target.as_deref(), Some("y"));
-    assert_eq!(args.arguments, ["K=1", "K=2"]);
+    assert_eq!(args.meaning.target.as_deref(), Some("y"));
+    assert_eq!(args.meaning.arguments, ["K=1", "K=2"]);
     assert_eq!(args.path, "-");
 }
 
@@ -174,14 +174,36 @@ fn global_flags_stand_before_or_after_the_command() {
 }
 
 #[test]
-fn flags_of_the_next_version_are_parsed_and_named() {
-    let given = |line: &str| build(line).later.unsupported();
-    assert_eq!(given("lathe build --secret id=a,src=b ."), Some("--secret"));
-    assert_eq!(given("lathe build --ssh default ."), Some("--ssh"));
-    assert_eq!(given("lathe build --build-context a=b ."), Some("--build-context"));
-    assert_eq!(given("lathe build --load --cache-from a --rm --provenance=false ."), None);
+fn flags_of_other_builders_are_read_and_those_whose_effect_is_missed_explained() {
+    let explained = |line: &str| -> Vec<&str> {
+        build(line).accepted.explained().into_iter().map(|(flag, _)| flag).collect()
+    };
+    assert_eq!(explained("lathe build --load --rm --provenance=false --layers ."), [""; 0]);
+    assert_eq!(
+        explained("lathe build --cache-to type=local,dest=x --provenance --memory 1g -c 2 ."),
+        ["--cache-to", "--provenance", "--memory", "--cpu-shares"]
+    );
     assert_eq!(run("lathe run -m 1g a").later.unsupported(), Some("--memory"));
     assert_eq!(run("lathe run --restart no --init a").later.unsupported(), None);
+}
+
+#[test]
+fn the_flags_of_a_build_are_read() {
+    let args = build(
+        "lathe build --secret id=a,src=b --ssh default --build-context a=b --add-host x:1.2.3.4 \
+         --no-cache-filter one,two --allow network.host --ulimit nofile=1 --shm-size 64m --push \
+         --squash --check .",
+    );
+    assert_eq!(args.run.secrets, ["id=a,src=b"]);
+    assert_eq!(args.run.ssh, ["default"]);
+    assert_eq!(args.meaning.build_contexts, ["a=b"]);
+    assert_eq!(args.run.hosts, ["x:1.2.3.4"]);
+    assert_eq!(args.meaning.no_cache_filter, ["one", "two"]);
+    assert_eq!(args.meaning.allow, ["network.host"]);
+    assert_eq!((args.run.ulimits.len(), args.run.shm_size.as_deref()), (1, Some("64m")));
+    assert!(args.result.push && args.result.squash && args.call.check);
+    assert_eq!(build("lathe build --print .").call.print.as_deref(), Some("graph"));
+    assert_eq!(build("lathe build --print=outline .").call.print.as_deref(), Some("outline"));
 }
 
 #[test]
