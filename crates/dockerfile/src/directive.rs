@@ -48,14 +48,15 @@ impl Directives {
         if let Some(first) = slot {
             diagnostics.push(
                 Diagnostic::error(value.span, format!("directive `{key}` is given twice"))
-                    .label(first.span, "first given here"),
+                    .label(first.span, "first given here")
+                    .help("remove one of the two lines"),
             );
             return true;
         }
         if key.eq_ignore_ascii_case("escape") && !matches!(value.raw.as_str(), "\\" | "`") {
             diagnostics.push(
                 Diagnostic::error(value.span, format!("invalid escape character `{}`", value.raw))
-                    .help("only `\\` and `` ` `` can be escape characters"),
+                    .help("write `# escape=\\` or ``# escape=` ``"),
             );
         }
         *slot = Some(value);

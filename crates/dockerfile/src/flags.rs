@@ -90,7 +90,8 @@ impl Flags {
             if let (Some(&(_, first)), true) = (earlier, spec.kind != FlagKind::Many) {
                 diagnostics.push(
                     Diagnostic::error(flag.span, format!("flag `--{}` is given twice", flag.name))
-                        .label(first, "first given here"),
+                        .label(first, "first given here")
+                        .help(format!("write `{}` once", flag.shown())),
                 );
                 return false;
             }
@@ -147,6 +148,16 @@ impl Flag {
     }
 }
 
+impl Flag {
+    /// As it would be typed.
+    fn shown(&self) -> String {
+        match &self.value {
+            Some(value) => format!("--{}={}", self.name, value.raw),
+            None => format!("--{}", self.name),
+        }
+    }
+}
+
 fn unknown(keyword: &str, flag: &Flag, specs: &[FlagSpec]) -> Diagnostic {
     let message = format!("unknown flag `--{}` for `{keyword}`", flag.name);
     let error = Diagnostic::error(flag.name_span, message);
@@ -166,7 +177,10 @@ fn value_error(flag: &Flag, kind: FlagKind) -> Option<Diagnostic> {
         (FlagKind::Switch, Some(value)) => {
             let known = ["true", "false"].iter().any(|word| value.raw.eq_ignore_ascii_case(word));
             let message = format!("flag `--{name}` takes `true` or `false`, not `{}`", value.raw);
-            (!known).then(|| Diagnostic::error(flag.span, message))
+            (!known).then(|| {
+                Diagnostic::error(flag.span, message)
+                    .help(format!("write `--{name}`, or leave it out"))
+            })
         }
         (FlagKind::One | FlagKind::Many, None) => Some(
             Diagnostic::error(flag.span, format!("flag `--{name}` needs a value"))

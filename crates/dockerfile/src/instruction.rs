@@ -18,6 +18,7 @@ use crate::lines::LogicalLine;
 use crate::span::Span;
 use crate::split::{self, Range};
 use crate::suggest::suggest;
+use crate::word::{Lookup, WordError};
 
 pub(crate) use from::from;
 
@@ -46,6 +47,28 @@ pub(crate) const KEYWORDS: [&str; 18] = [
 /// The keyword that a word is, in upper case.
 pub(crate) fn keyword(word: &str) -> Option<&'static str> {
     KEYWORDS.into_iter().find(|keyword| keyword.eq_ignore_ascii_case(word))
+}
+
+/// What an instruction looks like.
+const fn example(keyword: &str) -> &'static str {
+    match keyword.as_bytes() {
+        b"ADD" => "ADD https://example.com/file /tmp/",
+        b"ARG" => "ARG VERSION=1",
+        b"COPY" => "COPY package.json ./",
+        b"ENV" => "ENV NAME=value",
+        b"EXPOSE" => "EXPOSE 8080",
+        b"FROM" => "FROM debian:12",
+        b"HEALTHCHECK" => "HEALTHCHECK CMD curl -f http://localhost/",
+        b"LABEL" => "LABEL org.example.name=\"value\"",
+        b"MAINTAINER" => "MAINTAINER Name",
+        b"ONBUILD" => "ONBUILD RUN make",
+        b"SHELL" => "SHELL [\"/bin/bash\", \"-c\"]",
+        b"STOPSIGNAL" => "STOPSIGNAL SIGTERM",
+        b"USER" => "USER 1000:1000",
+        b"VOLUME" => "VOLUME /data",
+        b"WORKDIR" => "WORKDIR /app",
+        _ => "RUN echo hello",
+    }
 }
 
 /// The start of a logical line: its keyword and flags.
@@ -175,8 +198,8 @@ impl Statement<'_> {
     /// Reports that `what` is missing.
     pub(crate) fn missing(&mut self, what: &str) {
         let message = format!("`{}` needs {what}", self.keyword());
-        let span = self.keyword_span();
-        self.report(Diagnostic::error(span, message));
+        let error = Diagnostic::error(self.keyword_span(), message);
+        self.report(error.help(format!("for example `{}`", example(self.keyword()))));
     }
 
     /// The arguments as an array or as text.
@@ -234,12 +257,29 @@ impl Statement<'_> {
     /// Reports a quote that never closes in one of `words`.
     pub(crate) fn check_quotes(&mut self, words: &[Word]) {
         for word in words {
-            if let Some(offset) = split::quoted(&word.raw, self.escape).1 {
-                let quote = &word.raw[offset..=offset];
-                let message = format!("{quote} is never closed");
-                self.diagnostics.push(Diagnostic::error(word.locate(offset), message));
+            if let Some(error) = open_quote(word, self.escape) {
+                self.report(error);
             }
         }
+    }
+}
+
+/// A quote in a word that never closes.
+pub(crate) fn open_quote(word: &Word, escape: char) -> Option<Diagnostic> {
+    // Cutting is simpler than expanding, and knows no quotes within `${…}`.
+    split::quoted(&word.raw, escape).1?;
+    let error = crate::word::expand(&word.raw, &Anything, escape).err()?;
+    let WordError::UnclosedQuote { offset, .. } = error else { return None };
+    let diagnostic = Diagnostic::error(word.locate(offset), error.to_string());
+    Some(Diagnostic { help: error.help(escape), ..diagnostic })
+}
+
+/// Every variable is set.
+struct Anything;
+
+impl Lookup for Anything {
+    fn get(&self, _: &str) -> Option<&str> {
+        Some("x")
     }
 }
 
@@ -297,7 +337,9 @@ pub(crate) fn unknown(line: &LogicalLine, head: &Head) -> Diagnostic {
 
 /// Reports an instruction that cannot wait for another build.
 pub(crate) fn no_trigger(keyword: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(span, format!("`{keyword}` cannot be a trigger of `ONBUILD`"))
+    Diagnostic::error(span, format!("`{keyword}` cannot be a trigger of `ONBUILD`")).help(
+        "any instruction but `FROM`, `MAINTAINER` and `ONBUILD` can, such as `ONBUILD RUN make`",
+    )
 }
 
 /// `ONBUILD`: an instruction that is kept for builds on top.

@@ -287,7 +287,14 @@ impl MountError {
                 "give the image a name with `FROM $IMAGE AS name` and write `from=name`".to_owned(),
             ),
             Self::MissingValue { key, .. } => Some(format!("write `{key}=…`")),
-            _ => None,
+            Self::NotForType { key, .. } => Some(format!("leave `{key}` out")),
+            Self::MissingOption { needed: "id", .. } => Some("add `,id=name`".to_owned()),
+            Self::MissingOption { needed, .. } => Some(format!("add `,{needed}=/path`")),
+            Self::BadQuotes { .. } => {
+                Some("quote whole options, as in `\"target=/a,b\"`, or none".to_owned())
+            }
+            Self::SourceAndId { .. } => Some("leave `source` out".to_owned()),
+            Self::UnknownKey { .. } | Self::InvalidValue { .. } => None,
         }
     }
 }

@@ -55,7 +55,9 @@ pub fn parse_trigger(text: &str, escape: char) -> Result<Instruction, Vec<Diagno
         if parser.any {
             let span = Span::between(line.start, line.start + line.text.len());
             let message = "a trigger is one instruction, and this is another";
-            parser.diagnostics.push(Diagnostic::error(span, message));
+            parser
+                .diagnostics
+                .push(Diagnostic::error(span, message).help("give it an `ONBUILD` of its own"));
             break;
         }
         found = parser.statement(line);

@@ -159,6 +159,30 @@ impl WordError {
     }
 }
 
+impl WordError {
+    /// What to do about it; `escape` is the escape character of the file.
+    pub fn help(&self, escape: char) -> Option<String> {
+        Some(match self {
+            Self::UnclosedQuote { quote, .. } => {
+                format!("close it with {quote}, or write {escape}{quote} for a plain one")
+            }
+            Self::UnclosedBrace { closing, .. } => {
+                format!("add `{closing}`, or write `{escape}$` for a plain `$`")
+            }
+            Self::BadSubstitution { .. } => {
+                format!("write `${{NAME}}`, or `{escape}$` for a plain `$`")
+            }
+            Self::UnsupportedModifier { name, .. } => format!(
+                "there are `${{{name}:-word}}`, `${{{name}:+word}}`, `${{{name}:?message}}`, \
+                 `${{{name}#pattern}}`, `${{{name}%pattern}}` and `${{{name}/pattern/text}}`"
+            ),
+            Self::BadPattern { escaped, .. } => format!("write `{escaped}` without the `\\`"),
+            Self::Required { name, .. } => format!("give it with `--build-arg {name}=…`"),
+            Self::TooDeep { .. } => return None,
+        })
+    }
+}
+
 /// Makes a word into its value: variables expanded, quotes and escapes off.
 ///
 /// Blanks do not split: the whole is one value. An unset variable is empty

@@ -98,7 +98,8 @@ pub(super) fn healthcheck(statement: &mut Statement<'_>) -> Option<Healthcheck> 
             if !rest.is_empty() {
                 let span = statement.line.span(rest.start, rest.end);
                 let message = "`HEALTHCHECK NONE` takes no arguments";
-                statement.report(Diagnostic::error(span, message));
+                let error = Diagnostic::error(span, message).help("write `HEALTHCHECK NONE`");
+                statement.report(error);
             }
             Some(Healthcheck::None)
         }
@@ -106,8 +107,10 @@ pub(super) fn healthcheck(statement: &mut Statement<'_>) -> Option<Healthcheck> 
             statement.check_flags(&HEALTHCHECK_FLAGS);
             let command = command_in(statement, rest)?;
             if is_empty(&command) {
-                statement
-                    .report(Diagnostic::error(kind.span, "a command is expected behind `CMD`"));
+                statement.report(
+                    Diagnostic::error(kind.span, "a command is expected behind `CMD`")
+                        .help("for example `HEALTHCHECK CMD curl -f http://localhost/`"),
+                );
                 return None;
             }
             Some(Healthcheck::Cmd(healthcheck_cmd(statement, command)))
@@ -119,7 +122,9 @@ pub(super) fn healthcheck(statement: &mut Statement<'_>) -> Option<Healthcheck> 
         _ => {
             let message = format!("`HEALTHCHECK` takes `CMD` or `NONE`, not `{}`", kind.raw);
             let near = suggest(&kind.raw, ["CMD", "NONE"]);
-            statement.report(Diagnostic::error(kind.span, message).did_you_mean(near));
+            let command = format!("write `HEALTHCHECK CMD {}`", statement.text().raw);
+            let error = Diagnostic::error(kind.span, message).help(command);
+            statement.report(error.did_you_mean(near));
             None
         }
     }
@@ -144,7 +149,8 @@ fn interval(statement: &mut Statement<'_>, name: &str) -> Option<Duration> {
         Some(duration) if duration.is_zero() || duration >= Duration::from_millis(1) => {
             return Some(duration);
         }
-        Some(_) => Diagnostic::error(word.span, format!("`--{name}` is less than 1ms")),
+        Some(_) => Diagnostic::error(word.span, format!("`--{name}` is less than 1ms"))
+            .help(format!("write `--{name}=1ms`, or 0 for what the base image has")),
         None => {
             let message = format!("invalid duration `{}` for `--{name}`", word.raw);
             Diagnostic::error(word.span, message).help(help)
@@ -161,7 +167,7 @@ fn retries(statement: &mut Statement<'_>) -> Option<u32> {
         return Some(retries);
     }
     let message = format!("invalid number of retries `{}`", word.raw);
-    statement.report(Diagnostic::error(word.span, message));
+    statement.report(Diagnostic::error(word.span, message).help("for example `--retries=3`"));
     None
 }
 
@@ -218,7 +224,9 @@ fn chosen<T: std::marker::Copy>(
     let names: Vec<String> = values.iter().map(|(name, _)| format!("`{name}`")).collect();
     let message = format!("`--{flag}` takes {}, not `{}`", names.join(" or "), word.raw);
     let near = suggest(&word.raw, values.iter().map(|(name, _)| *name));
-    statement.report(Diagnostic::error(word.span, message).did_you_mean(near));
+    let error = Diagnostic::error(word.span, message);
+    let error = error.help(format!("write `--{flag}={}`", values[0].0));
+    statement.report(error.did_you_mean(near));
     None
 }
 
@@ -244,7 +252,10 @@ fn device(statement: &mut Statement<'_>, word: &Word) -> Option<Device> {
         }
     }
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        statement.report(Diagnostic::error(word.span, "`--device` needs a name"));
+        statement.report(
+            Diagnostic::error(word.span, "`--device` needs a name")
+                .help("for example `--device=vendor.com/gpu=all`"),
+        );
         return None;
     };
     Some(Device { name: Word { raw: name, span: word.span }, required })

@@ -1,6 +1,6 @@
 //! Instructions that only change the configuration of the image.
 
-use super::{Arguments, Statement};
+use super::{Arguments, Statement, open_quote};
 use crate::ast::{
     Arg, ArgEntry, Env, Expose, Label, Maintainer, Pair, StopSignal, User, Volume, Word, Workdir,
 };
@@ -20,12 +20,9 @@ pub(super) fn label(statement: &mut Statement<'_>) -> Option<Label> {
 fn quoted_words(statement: &mut Statement<'_>) -> Vec<Range> {
     let range = statement.arguments_range();
     let (words, open) = split::quoted(&statement.line.text[range.clone()], statement.escape);
-    if let Some(offset) = open {
-        let at = range.start + offset;
-        let quote = &statement.line.text[at..=at];
-        let message = format!("{quote} is never closed");
-        let span = statement.line.span(at, at + 1);
-        statement.diagnostics.push(Diagnostic::error(span, message));
+    if let (Some(_), Some(last)) = (open, words.last()) {
+        let word = statement.word(range.start + last.start..range.start + last.end);
+        statement.diagnostics.extend(open_quote(&word, statement.escape));
     }
     words.into_iter().map(|word| range.start + word.start..range.start + word.end).collect()
 }
@@ -62,7 +59,8 @@ fn pair(statement: &Statement<'_>, range: Range) -> Result<Pair, Diagnostic> {
             .help("write `key=value`, and quote values with blanks: `key=\"a value\"`"));
     };
     if equals == 0 {
-        return Err(Diagnostic::error(word.span, "a name is expected before `=`"));
+        return Err(Diagnostic::error(word.span, "a name is expected before `=`")
+            .help(format!("write `NAME{}`", word.raw)));
     }
     let at = range.start + equals;
     Ok(Pair {
@@ -105,7 +103,10 @@ pub(super) fn arg(statement: &mut Statement<'_>) -> Option<Arg> {
         let equals = word.raw.find('=');
         let name = word.raw[..equals.unwrap_or(word.raw.len())].to_owned();
         if name.is_empty() {
-            statement.report(Diagnostic::error(word.span, "a name is expected before `=`"));
+            statement.report(
+                Diagnostic::error(word.span, "a name is expected before `=`")
+                    .help(format!("write `ARG NAME{}`", word.raw)),
+            );
             continue;
         }
         let default = equals.map(|at| statement.word(range.start + at + 1..range.end));
@@ -142,7 +143,8 @@ pub(super) fn volume(statement: &mut Statement<'_>) -> Option<Volume> {
         return None;
     }
     if let Some(empty) = paths.iter().find(|path| path.raw.is_empty()) {
-        let error = Diagnostic::error(empty.span, "a volume path cannot be empty");
+        let error = Diagnostic::error(empty.span, "a volume path cannot be empty")
+            .help("write a path, such as `VOLUME /data`");
         statement.report(error);
         return None;
     }

@@ -74,6 +74,7 @@ fn check_from(statement: &mut Statement<'_>, from: Option<&Word>) {
     let Some(from) = from else { return };
     let error = if from.raw.is_empty() {
         Diagnostic::error(from.span, "`--from` needs a stage or an image")
+            .help("leave it out to copy from the build context")
     } else if from.raw.contains('$') {
         Diagnostic::error(from.span, "`--from` cannot hold a variable")
             .help("give the image a name with `FROM $IMAGE AS name` and write `--from=name`")

@@ -38,7 +38,8 @@ pub(crate) fn from(statement: &mut Statement<'_>) -> Option<From> {
         }
         [keyword] if keyword.raw.eq_ignore_ascii_case("as") => {
             let message = "a stage name is expected behind `AS`";
-            statement.report(Diagnostic::error(keyword.span, message));
+            let help = format!("for example `FROM {} AS build`", base.raw);
+            statement.report(Diagnostic::error(keyword.span, message).help(help));
             (None, Some(keyword.span))
         }
         [first, .., last] | [first @ last] => {
@@ -60,7 +61,7 @@ fn report_surplus(statement: &mut Statement<'_>, rest: &[Word], span: Span) {
             error.help("a stage name is one word")
         }
         [name] => error.help(format!("did you mean `AS {}`?", name.raw)),
-        _ => error,
+        _ => error.help("write the rest into other lines"),
     };
     statement.report(error);
 }

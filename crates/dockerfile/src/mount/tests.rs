@@ -99,8 +99,14 @@ fn mistakes_name_the_option() {
         "invalid value `cach` for mount option `type`: no such mount type [type=cach] (did you mean `cache`?)",
     );
     check_error("target", "mount option `target` needs a value [target] (write `target=…`)");
-    check_error("type=bind", "a mount of type `bind` needs `target` [type=bind]");
-    check_error("target=/x,uid=1", "mount option `uid` is not for mounts of type `bind` [uid=1]");
+    check_error(
+        "type=bind",
+        "a mount of type `bind` needs `target` [type=bind] (add `,target=/path`)",
+    );
+    check_error(
+        "target=/x,uid=1",
+        "mount option `uid` is not for mounts of type `bind` [uid=1] (leave `uid` out)",
+    );
     check_error(
         "target=/x/..,from=$BASE",
         "`from` of a mount cannot hold a variable [$BASE] (give the image a name with `FROM $IMAGE AS name` and write `from=name`)",
@@ -121,4 +127,71 @@ fn variables_wait_for_resolve() {
     assert!(diagnostics.is_empty());
     let expand = |word: &Word| Ok::<_, MountError>(word.raw.replace("$T", "tmpfs"));
     assert!(matches!(mount.resolve(expand), Ok(MountSpec::Tmpfs(_))));
+}
+
+#[test]
+fn each_type_refuses_what_only_others_have() {
+    for (text, key, kind) in [
+        ("target=/x,mode=0755", "mode", "bind"),
+        ("target=/x,gid=1", "gid", "bind"),
+        ("target=/x,sharing=locked", "sharing", "bind"),
+        ("type=tmpfs,target=/x,uid=1", "uid", "tmpfs"),
+        ("type=cache,target=/x,size=1m", "size", "cache"),
+        ("type=cache,target=/x,required", "required", "cache"),
+        ("type=cache,target=/x,env=A", "env", "cache"),
+        ("type=secret,id=a,from=b", "from", "secret"),
+        ("type=secret,id=a,sharing=locked", "sharing", "secret"),
+        ("type=ssh,source=/a", "source", "ssh"),
+        ("type=ssh,size=1", "size", "ssh"),
+    ] {
+        let found = read(text).1;
+        let expected = format!("mount option `{key}` is not for mounts of type `{kind}`");
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].starts_with(&expected), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn options_without_effect_are_let_pass() {
+    for text in ["type=tmpfs,target=/x,from=a,source=b,id=c", "type=ssh,from=a", "target=/x,id=a"] {
+        assert_eq!(read(text).1, Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn options_are_fields_of_a_csv_line() {
+    // Go's reader takes a quote within a field without quotes for a mistake.
+    assert_eq!(read("target=/a,source=\"b\"").1.len(), 1);
+    let (mount, errors) = read("\"target=/a,b\",\"source=\"\"c\"");
+    assert_eq!(errors, Vec::<String>::new());
+    let spec = mount.resolve(|word| Ok::<_, MountError>(word.raw.clone()));
+    let Ok(MountSpec::Bind(bind)) = spec else { panic!("no bind") };
+    assert_eq!((bind.target.as_str(), bind.source.as_str()), ("/a,b", "\"c"));
+}
+
+#[test]
+fn the_agent_has_a_socket() {
+    let MountSpec::Ssh(ssh) = spec("type=ssh,mode=0666,uid=7,required=true") else {
+        panic!("no ssh")
+    };
+    assert_eq!(
+        (ssh.id.as_str(), ssh.target, ssh.mode, ssh.uid, ssh.gid, ssh.required),
+        ("default", None, 0o666, 7, 0, true)
+    );
+}
+
+#[test]
+fn secrets_have_one_name() {
+    check_error(
+        "type=secret,id=a,source=b",
+        "a secret takes `source` or `id`, not both [type=secret,id=a,source=b] (leave `source` out)",
+    );
+    check_error(
+        "type=secret",
+        "a mount of type `secret` needs `id` [type=secret] (add `,id=name`)",
+    );
+    let MountSpec::Secret(both) = spec("type=secret,id=a,env=A,target=/x") else {
+        panic!("no secret")
+    };
+    assert_eq!((both.target.as_deref(), both.env.as_deref()), (Some("/x"), Some("A")));
 }
