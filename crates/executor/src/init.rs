@@ -29,6 +29,7 @@ mod tty;
 use std::convert::Infallible;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
@@ -42,6 +43,7 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::Exit;
 use crate::Lifetime;
 use crate::Network;
+use crate::cgroup;
 use crate::channel::Channel;
 use crate::spawn::INIT_NAME;
 use crate::sys;
@@ -102,14 +104,14 @@ fn run(caller: Channel) -> Result<(), (Channel, Failure)> {
             Ok(())
         }
         Ok((Fork::Parent { pid, pidfd }, channel)) => {
-            let lifetime = match &job.task {
-                Task::Create(sandbox) => sandbox.lifetime,
-                Task::Join(_) | Task::Emulate(_) => Lifetime::OfParent,
+            let (lifetime, cgroups) = match &job.task {
+                Task::Create(sandbox) => (sandbox.lifetime, sandbox.cgroups.clone()),
+                Task::Join(_) | Task::Emulate(_) => (Lifetime::OfParent, Vec::new()),
             };
             // The streams are the container's alone: whoever reads its output
             // must see the end when the container ends.
             drop((job, contents, fds));
-            supervise(&caller, &channel, &Container { pid, pidfd, lifetime })
+            supervise(&caller, &channel, &Container { pid, pidfd, lifetime, cgroups })
                 .map_err(|failure| (caller, failure))
         }
     }
@@ -134,11 +136,13 @@ fn fork(job: &Job<'_>, fds: &[OwnedFd]) -> Result<(Fork, Channel), Failure> {
     let flags = match &job.task {
         Task::Create(sandbox) => {
             let network = if sandbox.network == Network::None { libc::CLONE_NEWNET } else { 0 };
+            // A cgroup namespace begins at the group in which it is made.
+            let groups = if sandbox.cgroups.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
             libc::CLONE_NEWNS
                 | libc::CLONE_NEWPID
                 | libc::CLONE_NEWIPC
                 | libc::CLONE_NEWUTS
-                | libc::CLONE_NEWCGROUP
+                | groups
                 | network
         }
         Task::Join(join) => {
@@ -216,13 +220,14 @@ struct Container {
     pid: i32,
     pidfd: OwnedFd,
     lifetime: Lifetime,
+    cgroups: Vec<PathBuf>,
 }
 
 fn supervise(caller: &Channel, channel: &Channel, container: &Container) -> Result<(), Failure> {
     let mut notes = Notes::collect(channel);
-    if let Some(failure) = notes.failure {
+    if let Some(failure) = notes.failure.take() {
         wait(container);
-        stub::remove(&notes.stubs);
+        clean_up(container, &notes);
         return Err(failure);
     }
     for listener in std::mem::take(&mut notes.listeners) {
@@ -232,12 +237,17 @@ fn supervise(caller: &Channel, channel: &Channel, container: &Container) -> Resu
     fds.extend(notes.terminal.as_ref().map(OwnedFd::as_fd));
     // If the caller is gone, the loop below sees it.
     let _gone = caller.send(&Report::Started { pid: container.pid, proc: notes.proc }, &fds);
-    drop(notes.terminal);
+    drop(notes.terminal.take());
     await_end(caller, container);
     let exit = wait(container);
-    stub::remove(&notes.stubs);
+    clean_up(container, &notes);
     let _gone = caller.send(&Report::Exited(exit), &[]);
     Ok(())
+}
+
+fn clean_up(container: &Container, notes: &Notes) {
+    stub::remove(&notes.stubs);
+    cgroup::remove(&container.cgroups);
 }
 
 /// What the process to be told before it executed the program.

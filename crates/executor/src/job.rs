@@ -41,6 +41,10 @@ pub struct Sandbox {
     /// sandbox is made by the caller and stays its: a process in a namespace
     /// below has no power over mounts, network and devices.
     pub user_namespace: Option<PathBuf>,
+    /// Directories of control groups to run in, from
+    /// [`ControlGroup`](crate::ControlGroup); none for the caller's. They are
+    /// removed when the process has ended.
+    pub cgroups: Vec<PathBuf>,
     /// How far the process is held back.
     pub security: Security,
     /// Who is process 1.
@@ -63,6 +67,7 @@ impl Sandbox {
             sockets: Vec::new(),
             shm_size: None,
             user_namespace: None,
+            cgroups: Vec::new(),
             security: Security::Default,
             init: Init::Process,
             lifetime: Lifetime::OfParent,

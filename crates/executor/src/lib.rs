@@ -13,6 +13,7 @@
 //!   process, other than the ones it was given.
 
 mod caps;
+mod cgroup;
 mod channel;
 mod emulation;
 mod env;
@@ -31,6 +32,9 @@ mod ulimit;
 pub mod user;
 mod wire;
 
+pub use cgroup::ControlGroup;
+pub use cgroup::ResourceLimits;
+pub use cgroup::Unavailable;
 pub use emulation::Availability;
 pub use emulation::Emulation;
 pub use emulation::Registration;

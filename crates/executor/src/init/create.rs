@@ -4,6 +4,7 @@
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 
+use nix::sched::CloneFlags;
 use rustix::fs::CWD;
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -23,6 +24,7 @@ use crate::Network;
 use crate::Process;
 use crate::Sandbox;
 use crate::Security;
+use crate::cgroup;
 use crate::channel::Channel;
 use crate::net;
 use crate::sys;
@@ -43,6 +45,7 @@ pub(crate) fn prepare(
     // A session of its own, so that the container has no controlling terminal
     // of the caller's to push characters into.
     rustix::process::setsid().map_err(|errno| Failure::setup("start a session", errno))?;
+    join_groups(sandbox)?;
     join_network(sandbox, namespace)?;
     if let Some(name) = &sandbox.hostname {
         rustix::system::sethostname(name.as_bytes())
@@ -71,6 +74,15 @@ pub(crate) fn prepare(
     }
     pivot(&root)?;
     Ok(terminal)
+}
+
+fn join_groups(sandbox: &Sandbox) -> Result<(), Failure> {
+    if sandbox.cgroups.is_empty() {
+        return Ok(());
+    }
+    let failed = |error| Failure::setup("join the control group", error);
+    cgroup::join(&sandbox.cgroups).map_err(failed)?;
+    nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|errno| failed(errno.into()))
 }
 
 fn join_network(sandbox: &Sandbox, namespace: Option<OwnedFd>) -> Result<(), Failure> {

@@ -10,6 +10,7 @@
     reason = "this is a test program: it panics when something is wrong and prints its results"
 )]
 
+mod cgroups;
 mod emulation;
 mod hostile;
 mod identity;
@@ -56,6 +57,7 @@ fn tests() -> Vec<Test> {
         identity::TESTS,
         mounts::TESTS,
         lent::TESTS,
+        cgroups::TESTS,
         emulation::TESTS,
         hostile::TESTS,
         lifetime::TESTS,
