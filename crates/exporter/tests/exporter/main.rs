@@ -5,7 +5,9 @@
 
 mod archives;
 mod fixture;
+mod forms;
 mod layers;
 mod loading;
 mod pushing;
+mod squash;
 mod trees;
