@@ -9,8 +9,8 @@ use std::{
 };
 
 use lathe_exporter::{
-    ArchiveForm, ArchiveImage, Destination, Error, ExportRequest, ExportSpec, Owners, export,
-    write_archive,
+    Annotation, ArchiveForm, ArchiveImage, Destination, Error, ExportRequest, ExportSpec, Owners,
+    export, write_archive,
 };
 use lathe_oci::{BuiltImage, Digest, Index, Reference};
 use serde_json::{Value, json};
@@ -209,24 +209,45 @@ fn skopeo(test: &str, arguments: &[&str]) -> Option<String> {
 
 #[test]
 fn skopeo_reads_all_forms() {
-    let Some(fixture) = Fixture::new("skopeo_reads_all_forms") else { return };
+    let test = "skopeo_reads_all_forms";
+    let Some(fixture) = Fixture::new(test) else { return };
     let (image, _) = fixture.small_image();
-    let check = |kind: &str, transport: &str, suffix: &str| {
-        let path = fixture.path(&format!("to-{transport}"));
-        let spec = format!("type={kind},dest={}", path.display());
-        let spec = ExportSpec::parse(&spec).unwrap();
-        export(&fixture.env(), &spec, &request(&image, &[name("app:1")])).unwrap();
+    let annotations = [Annotation::parse("manifest,index,manifest-descriptor:k=v").unwrap()];
+    let mut number = 0;
+    let mut check = |kind: &str, transport: &str, suffix: &str| {
+        number += 1;
+        let path = fixture.path(&format!("to-{number}"));
+        let spec = ExportSpec::parse(&format!("type={kind},dest={}", path.display())).unwrap();
+        let names = [name("app:1")];
+        let request = ExportRequest { annotations: &annotations, ..request(&image, &names) };
+        export(&fixture.env(), &spec, &request).unwrap();
         let source = format!("{transport}:{}{suffix}", path.display());
-        let config = skopeo("skopeo_reads_all_forms", &["inspect", "--config", "--raw", &source])?;
+        let config = skopeo(test, &["inspect", "--config", "--raw", &source])?;
         if transport != "docker-archive" {
-            assert_eq!(Digest::of(config.as_bytes()), *image.id(), "{source}");
+            assert_eq!(Digest::of(config.as_bytes()), *image.id(), "{kind}");
         }
-        let to = format!("dir:{}", fixture.path(&format!("from-{transport}")).display());
-        skopeo("skopeo_reads_all_forms", &["--insecure-policy", "copy", "-q", &source, &to])
+        let shown = skopeo(test, &["inspect", &source])?;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(shown["Layers"].as_array().map(Vec::len), Some(2), "{kind}");
+        // To a form of its own, so that all blobs are read and compared with their digests.
+        let to = format!("dir:{}", fixture.path(&format!("from-{number}")).display());
+        skopeo(test, &["--insecure-policy", "copy", "-q", &source, &to])
     };
-    if check("oci", "oci-archive", ":1").is_some() {
-        check("oci,tar=false", "oci", ":1");
-        check("docker", "docker-archive", "");
-        check("docker", "docker-archive", ":app:1");
+    if check("oci", "oci-archive", ":1").is_none() {
+        return;
+    }
+    for form in [
+        "",
+        ",compression=zstd",
+        ",compression=uncompressed",
+        ",compression-level=9",
+        ",compression=zstd,compression-level=12,force-compression=true",
+        ",oci-mediatypes=false",
+    ] {
+        check(&format!("oci{form}"), "oci-archive", ":1");
+        check(&format!("oci,tar=false{form}"), "oci", ":1");
+        check(&format!("docker,tar=false{form}"), "oci", ":1");
+        check(&format!("docker{form}"), "docker-archive", "");
+        check(&format!("docker{form}"), "docker-archive", ":app:1");
     }
 }

@@ -61,9 +61,8 @@ fn pulled_and_own(fixture: &Fixture) -> BuiltImage {
     let plain_blob = found[0].entry.descriptor.digest;
     fixture.store.open_blob(&plain_blob).unwrap().read_to_end(&mut plain).unwrap();
     // As another tool compresses it, which is not as it would be packed here.
-    let mut gzip = flate2::GzBuilder::new()
-        .comment("pulled")
-        .write(Vec::new(), flate2::Compression::best());
+    let mut gzip =
+        flate2::GzBuilder::new().comment("pulled").write(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut gzip, &plain).unwrap();
     let blob = gzip.finish().unwrap();
     let digest = fixture.store.put_blob(&blob).unwrap();
@@ -113,7 +112,8 @@ fn own_layers_are_compressed_as_asked_and_pulled_ones_if_forced() {
     // What was made once is found again.
     fixture.packed();
     check(",compression=zstd,force-compression=true", zstd.clone(), zstd, false);
-    let again = check(",compression-level=0", MediaType::OciLayerGzip, MediaType::OciLayerGzip, true);
+    let again =
+        check(",compression-level=0", MediaType::OciLayerGzip, MediaType::OciLayerGzip, true);
     assert_eq!((again, fixture.packed()), (low, 0));
 }
 
@@ -195,7 +195,11 @@ fn annotations_are_where_they_belong() {
         &image,
         &folder,
         ",annotation.own=1,annotation-manifest[linux/arm64].other=2",
-        &["manifest,index:both=3", "manifest-descriptor[linux/amd64]:near=4", "index-descriptor:x=5"],
+        &[
+            "manifest,index:both=3",
+            "manifest-descriptor[linux/amd64]:near=4",
+            "index-descriptor:x=5",
+        ],
     );
     let pairs = |map: &std::collections::BTreeMap<String, String>| {
         map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()

@@ -87,6 +87,74 @@ fn an_output_pushes_under_all_names() {
 }
 
 #[test]
+fn an_image_can_be_pushed_without_a_tag() {
+    let Some(fixture) = Fixture::new("an_image_can_be_pushed_without_a_tag") else { return };
+    let registry = FakeRegistry::start();
+    let (image, _) = fixture.small_image();
+    let digest = *image.manifest.digest();
+    let attempt = |options: &str, names: &[Reference]| {
+        let spec = ExportSpec::parse(&format!("type=registry,{options}")).unwrap();
+        let request = ExportRequest {
+            image: Some(&image),
+            size: 0,
+            tree: None,
+            names,
+            epoch: None,
+            annotations: &[],
+            owners: Owners::Caller,
+        };
+        export(&fixture.env(), &spec, &request)
+    };
+    let host = registry.host();
+    let by_digest = format!("push-by-digest=true,name={host}/app");
+    let receipt = attempt(&by_digest, &[]).unwrap();
+    assert_eq!(receipt.pushed[0].manifest.digest, digest);
+    assert_eq!(receipt.names, [], "it has no tag here either");
+    assert!(registry.manifest("app", &digest.to_string()).is_some());
+    assert!(registry.manifest("app", "latest").is_none());
+    let record = fixture.store.image(image.id()).unwrap().unwrap();
+    assert_eq!(record.repo_digests, [format!("{host}/app@{digest}")]);
+    let error = attempt(&by_digest, &[name("app:1")]).unwrap_err().to_string();
+    assert!(
+        error.contains("cannot push `app:1` by digest") && error.contains("name=app"),
+        "{error}"
+    );
+    // Neither has one that is called by its digest.
+    let dangling = format!("dangling-name-prefix={host}/none");
+    attempt(&dangling, &[]).unwrap();
+    assert!(registry.manifest("none", &digest.to_string()).is_some());
+    assert!(registry.manifest("none", "latest").is_none());
+}
+
+#[test]
+fn an_image_can_be_pushed_without_being_listed() {
+    let Some(fixture) = Fixture::new("an_image_can_be_pushed_without_being_listed") else { return };
+    let registry = FakeRegistry::start();
+    let (image, _) = fixture.small_image();
+    let spec = format!("type=registry,store=false,compression=zstd,name={}/app:1", registry.host());
+    let request = ExportRequest {
+        image: Some(&image),
+        size: 0,
+        tree: None,
+        names: &[],
+        epoch: None,
+        annotations: &[],
+        owners: Owners::Caller,
+    };
+    let spec = ExportSpec::parse(&spec).unwrap();
+    let receipt = export(&fixture.env(), &spec, &request).unwrap();
+    assert!(fixture.store.images().unwrap().is_empty());
+    assert_eq!(receipt.names, []);
+    let (_, manifest) = registry.manifest("app", "1").unwrap();
+    let manifest = lathe_oci::Manifest::parse(&manifest).unwrap();
+    assert_eq!(receipt.manifest.unwrap().digest, receipt.pushed[0].manifest.digest);
+    for layer in manifest.layers {
+        assert_eq!(layer.media_type, MediaType::OciLayerZstd);
+        assert!(registry.blob("app", &layer.digest).is_some());
+    }
+}
+
+#[test]
 fn plain_layers_are_compressed_once() {
     let Some(fixture) = Fixture::new("plain_layers_are_compressed_once") else { return };
     let snapshot = fixture.snapshot(None, &[("file", "content")]);

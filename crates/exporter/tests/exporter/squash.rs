@@ -140,7 +140,8 @@ fn a_squashed_snapshot_shows_the_same_tree_in_one_layer() {
             names.into_iter().partition(|name| name.starts_with("old/") && name != "old/");
         assert_eq!(rest, expected, "neither what was there for a while, nor its removal");
         // Either all of the folder is hidden, or each of its files.
-        let hidden = [["old/.wh..wh..opq", "old/c"].to_vec(), ["old/.wh.a", "old/.wh.b", "old/c"].to_vec()];
+        let hidden =
+            [["old/.wh..wh..opq", "old/c"].to_vec(), ["old/.wh.a", "old/.wh.b", "old/c"].to_vec()];
         assert!(hidden.iter().any(|names| old == *names), "{old:?}");
         // What is known is not made again.
         assert_eq!(squash(&fixture.env(), &[first, second, third]).unwrap(), squashed);
@@ -172,7 +173,9 @@ fn one_snapshot_is_squashed_already() {
 
 #[test]
 fn cancelling_ends_squashing_and_leaves_nothing() {
-    let Some(fixture) = Fixture::new("cancelling_ends_squashing_and_leaves_nothing") else { return };
+    let Some(fixture) = Fixture::new("cancelling_ends_squashing_and_leaves_nothing") else {
+        return;
+    };
     let base = fixture.snapshot(None, &[("a", "1")]);
     let top = fixture.snapshot(Some(base), &[("b", "2")]);
     let before = fixture.store.snapshots().unwrap().len();

@@ -70,6 +70,70 @@ fn a_folder_is_merged_with_what_is_there() {
     assert_eq!(owner("a/new"), (1000, 1001));
 }
 
+/// Lists all paths below a folder.
+fn paths(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            found.push(path.strip_prefix(folder).unwrap().display().to_string());
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_folder_is_made_equal_on_request() {
+    let Some(fixture) = Fixture::new("a_folder_is_made_equal_on_request") else { return };
+    let files = [("a/new", "1"), ("a/both", "new"), ("file", "2"), ("dir/x", "3"), ("link/x", "4")];
+    let tree = fixture.snapshot(None, &files);
+    let out = fixture.path("out");
+    let mine = fixture.path("mine");
+    fs::create_dir_all(mine.join("deep")).unwrap();
+    for folder in ["a/old", "file", "gone/deep"] {
+        fs::create_dir_all(out.join(folder)).unwrap();
+        fs::write(out.join(folder).join("y"), "old").unwrap();
+    }
+    for file in ["a/both", "dir", "other"] {
+        fs::write(out.join(file), "old").unwrap();
+    }
+    // What links lead to is none of its business.
+    std::os::unix::fs::symlink(&mine, out.join("link")).unwrap();
+    std::os::unix::fs::symlink(&mine, out.join("gone/link")).unwrap();
+    let spec = format!("type=local,mode=delete,dest={}", out.display());
+    let spec = ExportSpec::parse(&spec).unwrap();
+    export(&fixture.env(), &spec, &request(Some(tree), Owners::Caller)).unwrap();
+    let expected = ["a", "a/both", "a/new", "dir", "dir/x", "file", "link", "link/x"];
+    assert_eq!(paths(&out), expected);
+    assert_eq!(paths(&mine), ["deep"]);
+    assert_eq!(fs::read_to_string(out.join("a/both")).unwrap(), "new");
+    assert_eq!(fs::metadata(out.join("dir/x")).unwrap().mtime(), 1_000_000, "the epoch");
+}
+
+#[test]
+fn files_can_be_in_a_folder_for_their_platform() {
+    let Some(fixture) = Fixture::new("files_can_be_in_a_folder_for_their_platform") else { return };
+    let (image, tree) = fixture.small_image();
+    let out = fixture.path("out");
+    fs::create_dir_all(out.join("linux_amd64/old")).unwrap();
+    fs::create_dir_all(out.join("other")).unwrap();
+    for (mode, others) in [("copy", true), ("delete", false)] {
+        let spec = format!("type=local,platform-split=true,mode={mode},dest={}", out.display());
+        let request = ExportRequest { image: Some(&image), ..request(Some(tree), Owners::Caller) };
+        export(&fixture.env(), &ExportSpec::parse(&spec).unwrap(), &request).unwrap();
+        let found = paths(&out);
+        assert!(found.contains(&"linux_amd64/app/data".to_owned()), "{found:?}");
+        for path in ["other", "linux_amd64/old"] {
+            assert_eq!(found.contains(&path.to_owned()), others, "{mode}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn a_link_in_the_folder_leads_nowhere() {
     let Some(fixture) = Fixture::new("a_link_in_the_folder_leads_nowhere") else { return };
