@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use lathe_dockerfile::Dockerfile;
 use lathe_oci::{Platform, Reference};
 use lathe_pattern::Ignore;
 
@@ -30,6 +31,32 @@ pub enum Entitlement {
     LocalDelete,
 }
 
+impl Entitlement {
+    /// Returns the name as users write it behind `--allow`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NetworkHost => "network.host",
+            Self::SecurityInsecure => "security.insecure",
+            Self::Device => "device",
+            Self::LocalDelete => "buildx.local.delete",
+        }
+    }
+}
+
+/// Who chose the platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PlatformChoice {
+    /// The user, with `--platform`: the image is for it, whatever its base says.
+    #[default]
+    Given,
+    /// Nobody: it is the builder's own. A base image for another one is taken for what it is,
+    /// if the builder can run it.
+    Assumed {
+        /// What the builder runs besides its own, as with an emulator.
+        runnable: Vec<Platform>,
+    },
+}
+
 /// Which stages are looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlanScope {
@@ -47,6 +74,8 @@ pub struct FrontendOptions {
     pub target: Option<String>,
     /// `--platform`: what the image is for.
     pub platform: Platform,
+    /// Who chose it.
+    pub platform_choice: PlatformChoice,
     /// What the builder runs on.
     pub build_platform: Platform,
     /// `--build-arg`, by name.
@@ -74,6 +103,7 @@ impl FrontendOptions {
             target: None,
             build_platform: platform.clone(),
             platform,
+            platform_choice: PlatformChoice::default(),
             build_args: BTreeMap::new(),
             labels: Vec::new(),
             no_cache: false,
@@ -86,24 +116,25 @@ impl FrontendOptions {
     }
 }
 
-/// Arguments that need no `ARG`: given to `RUN`, in neither key nor history.
-pub(crate) const PROXY_ARGS: [&str; 10] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
+/// Arguments that need no `ARG`: given to `RUN`, in neither key nor history. Also in lower case.
+pub(crate) const PROXY_ARGS: [&str; 5] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// Arguments that say what the builder should look into; processes do not see them.
+pub(crate) const SCAN_ARGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
+/// When things are from, instead of now.
+pub(crate) const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
+
+/// Tells whether a name is that of a proxy argument.
+pub(crate) fn is_proxy_arg(name: &str) -> bool {
+    PROXY_ARGS.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+}
 
 impl FrontendOptions {
     /// Returns the arguments that hold before the first `FROM`: the platform arguments, which a
     /// build argument of the same name overrides.
-    pub(crate) fn platform_args(&self) -> BTreeMap<String, String> {
+    pub(crate) fn platform_args(&self, file: &Dockerfile) -> BTreeMap<String, String> {
         let mut args = BTreeMap::new();
         for (prefix, platform) in [("TARGET", &self.platform), ("BUILD", &self.build_platform)] {
             let mut add = |name: &str, value: String| args.insert(format!("{prefix}{name}"), value);
@@ -113,13 +144,37 @@ impl FrontendOptions {
             add("ARCH", platform.architecture.clone());
             add("VARIANT", platform.variant.clone().unwrap_or_default());
         }
-        let stage = self.target.clone().unwrap_or_else(|| "default".to_owned());
-        args.insert("TARGETSTAGE".to_owned(), stage);
+        let last = || file.stages.last()?.key();
+        let stage = self.target.clone().or_else(last);
+        args.insert("TARGETSTAGE".to_owned(), stage.unwrap_or_else(|| "default".to_owned()));
         for (name, value) in &mut args {
             if let Some(given) = self.build_args.get(name) {
                 value.clone_from(given);
             }
         }
         args
+    }
+
+    /// Returns what stands behind a name in place of the stage or image that it would mean.
+    pub(crate) fn context(&self, name: &str) -> Option<(&str, &NamedContext)> {
+        if self.contexts.is_empty() {
+            return None;
+        }
+        let lower = name.to_lowercase();
+        if matches!(lower.as_str(), "scratch" | "context") {
+            return None;
+        }
+        let named = |name: &str| self.contexts.get_key_value(name);
+        let found = named(&lower).or_else(|| {
+            let familiar = Reference::parse(&lower).ok()?.with_default_tag().familiar();
+            named(familiar.strip_suffix(":latest").unwrap_or(&familiar))
+        });
+        found.map(|(name, context)| (name.as_str(), context))
+    }
+
+    /// Tells whether the steps of a stage are run again, whatever is known of them.
+    pub(crate) fn ignores_cache(&self, stage: Option<&str>) -> bool {
+        let named = |filter: &String| stage.is_some_and(|stage| stage.eq_ignore_ascii_case(filter));
+        self.no_cache || self.no_cache_filter.iter().any(named)
     }
 }

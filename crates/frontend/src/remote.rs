@@ -9,6 +9,8 @@ mod query;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use query::commit_prefix;
+
 use lathe_graph::{GitReference, GitSource, GitTime, HttpSource};
 
 /// Name of a download whose URL has none.
@@ -172,7 +174,7 @@ impl<'a> Parts<'a> {
 fn web(text: &str) -> Result<Remote, RemoteError> {
     let parts = Parts::of(text)?;
     let path = percent_decode(parts.path)?;
-    if path.ends_with(".git") {
+    if path.strip_suffix(".git").is_some() {
         return git(text).map(Remote::Git);
     }
     let url = text.split_once('#').map_or(text, |(url, _)| url).to_owned();

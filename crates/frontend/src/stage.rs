@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lathe_dockerfile::Span;
+use lathe_dockerfile::{Instruction, Span};
 use lathe_oci::{Platform, Reference};
 
 /// Position of a stage in the Dockerfile.
@@ -38,6 +38,24 @@ pub enum Base {
     Context(String),
 }
 
+/// Whether the instructions of a stage are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageBody {
+    /// They are.
+    Run,
+    /// A named context has the stage's name and takes its place.
+    Replaced,
+}
+
+/// An `ONBUILD` instruction of a base, which is run right behind `FROM`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The text behind `ONBUILD`.
+    pub text: String,
+    /// What it says; its spans are of `text`, not of the Dockerfile.
+    pub instruction: Instruction,
+}
+
 /// A stage that is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StagePlan {
@@ -49,8 +67,14 @@ pub struct StagePlan {
     pub base: Base,
     /// What it is for.
     pub platform: Platform,
+    /// Whether its own instructions are run.
+    pub body: StageBody,
+    /// What its base wants to be run first.
+    pub triggers: Vec<Trigger>,
     /// Each name that its `COPY --from` and `RUN --mount from=` use, as typed.
     pub froms: BTreeMap<String, Base>,
+    /// Where each of them stands first; that of a trigger is at the `FROM`.
+    pub from_spans: BTreeMap<String, Span>,
     /// Where the base is named.
     pub base_span: Span,
 }
@@ -71,9 +95,10 @@ impl StageGraph {
     pub fn wanted(&self) -> BTreeMap<WantedImage, Span> {
         let mut wanted = BTreeMap::new();
         for stage in &self.stages {
-            for base in std::iter::once(&stage.base).chain(stage.froms.values()) {
+            let froms = stage.froms.iter().map(|(name, base)| (base, stage.from_spans[name]));
+            for (base, span) in std::iter::once((&stage.base, stage.base_span)).chain(froms) {
                 if let Base::Image(image) = base {
-                    wanted.entry(WantedImage::clone(image)).or_insert(stage.base_span);
+                    wanted.entry(WantedImage::clone(image)).or_insert(span);
                 }
             }
         }
@@ -92,7 +117,12 @@ impl StageGraph {
                 Base::Context(name) => format!("context {name}"),
             };
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{} {} from {}", stage.id.0, stage.name, base(&stage.base));
+            let replaced = if stage.body == StageBody::Replaced { ", replaced" } else { "" };
+            let from = base(&stage.base);
+            let _ = writeln!(text, "{} {} from {from}{replaced}", stage.id.0, stage.name);
+            for trigger in &stage.triggers {
+                let _ = writeln!(text, "    ONBUILD {}", trigger.text);
+            }
             for (name, from) in &stage.froms {
                 let _ = writeln!(text, "    {name}: {}", base(from));
             }

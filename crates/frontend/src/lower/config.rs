@@ -1,70 +1,89 @@
 //! Instructions that change the config or the variables of a stage.
 
+mod ports;
+
 use lathe_dockerfile::{
+    CommandLine, Diagnostic, Rule,
     ast::{
         Arg, Cmd, Entrypoint, Env, Expose, Healthcheck, HealthcheckCmd, Label, Maintainer, Shell,
         StopSignal, User, Volume,
     },
-    expand_words,
+    created_by, expand_words,
 };
 
-use super::{StageCx, Stop, history, stop, stop_with_help};
+use super::{
+    signal::is_signal,
+    step::{StageCx, Stop, stop, stop_with_help},
+};
+use crate::{Epoch, options::EPOCH_ARG};
 
 impl StageCx<'_, '_> {
     pub(super) fn arg(&mut self, arg: &Arg) -> Result<(), Stop> {
-        let mut texts = Vec::new();
+        let mut entries = Vec::new();
         for entry in &arg.entries {
-            let given = self.cx.options.build_args.get(&entry.name).cloned();
-            let value = match (given, &entry.default) {
+            let value = match (self.given(&entry.name), &entry.default) {
+                // A default that is not used is not expanded: it may be wrong.
                 (Some(given), _) => Some(given),
                 (None, Some(default)) => Some(self.expand(default)?),
-                (None, None) => self.cx.stages.global_args.get(&entry.name).cloned(),
+                (None, None) => self.inherited(&entry.name),
             };
-            texts.push(match &value {
-                Some(value) => format!("{}={value}", entry.name),
-                None => entry.name.clone(),
-            });
-            self.state.set_arg(&entry.name, value);
+            self.state.set_arg(&entry.name, value.as_deref());
+            entries.push((entry.name.clone(), value));
         }
-        self.note(format!("ARG {}", texts.join(" ")));
+        self.note(created_by::arg(&entries));
         Ok(())
+    }
+
+    fn given(&self, name: &str) -> Option<String> {
+        let given = self.cx.options.build_args.get(name)?;
+        if name == EPOCH_ARG { self.seconds() } else { Some(given.clone()) }
+    }
+
+    /// Returns the value of a global argument.
+    fn inherited(&self, name: &str) -> Option<String> {
+        let value = self.cx.stages.global_args.get(name)?;
+        if name == EPOCH_ARG { self.seconds() } else { Some(value.clone()) }
+    }
+
+    /// Returns `SOURCE_DATE_EPOCH` as processes see it: as a number, or not at all.
+    fn seconds(&self) -> Option<String> {
+        match &self.cx.epoch {
+            Epoch::Seconds(seconds) => Some(seconds.to_string()),
+            Epoch::Unset | Epoch::Context(_) | Epoch::Source(_) => None,
+        }
     }
 
     pub(super) fn env(&mut self, env: &Env) -> Result<(), Stop> {
         // All values are expanded with the variables from before the instruction.
         let mut pairs = Vec::new();
         for pair in &env.pairs {
-            pairs.push((self.expand(&pair.key)?, self.expand(&pair.value)?));
+            let name = self.expand(&pair.key)?;
+            if name.is_empty() {
+                let message = format!("the name `{}` is empty after expansion", pair.key.raw);
+                return Err(stop(pair.key.span, message));
+            }
+            pairs.push((name, self.expand(&pair.value)?));
         }
-        let texts: Vec<String> =
-            pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
         for (name, value) in &pairs {
             self.state.set_env(name, value);
         }
-        self.note(format!("ENV {}", texts.join(" ")));
+        self.note(created_by::env(&pairs));
         Ok(())
     }
 
     pub(super) fn label(&mut self, label: &Label) -> Result<(), Stop> {
-        let mut texts = Vec::new();
+        let mut pairs = Vec::new();
         for pair in &label.pairs {
-            let (name, value) = (self.expand(&pair.key)?, self.expand(&pair.value)?);
-            texts.push(format!("{name}={value}"));
-            self.state.config.config.labels.insert(name, value);
+            pairs.push((self.expand(&pair.key)?, self.expand(&pair.value)?));
         }
-        self.note(format!("LABEL {}", texts.join(" ")));
+        self.note(created_by::label(&pairs));
+        self.state.config.config.labels.extend(pairs);
         Ok(())
     }
 
     pub(super) fn user(&mut self, user: &User) -> Result<(), Stop> {
         let name = self.expand(&user.user)?;
-        if name.is_empty() {
-            return Err(stop(
-                user.user.span,
-                format!("`{}` is empty after expansion", user.user.raw),
-            ));
-        }
-        self.note(format!("USER {name}"));
+        self.note(created_by::user(&name));
         self.state.config.config.user = name;
         Ok(())
     }
@@ -73,24 +92,26 @@ impl StageCx<'_, '_> {
         let mut ports = Vec::new();
         for word in &expose.ports {
             let expanded = expand_words(&word.raw, &self.state, self.cx.file.escape)
-                .map_err(|error| stop(word.span, error.to_string()))?;
+                .map_err(|error| stop(word.locate(error.offset()), error.to_string()))?;
+            self.undefined(word, expanded.unset.iter());
             for text in expanded.words {
-                let parsed = parse_ports(&text).ok_or_else(|| {
+                let port = ports::parse(&text).ok_or_else(|| {
                     let message = format!("invalid port `{text}`");
-                    stop_with_help(
-                        word.span,
-                        message,
-                        "a port looks like 8080, 8080/udp or 8000-8010/tcp",
-                    )
+                    let help = "a port looks like 8080, 8080/udp or 8000-8010/tcp";
+                    stop_with_help(word.span, message, help)
                 })?;
-                ports.extend(parsed);
+                // What the file says as it stands is checked without expanding.
+                if port.has_host && word.raw.contains('$') {
+                    let message = format!("`{text}` has an address or a host port");
+                    let rule = Rule::ExposeInvalidFormat;
+                    self.warn(Diagnostic::warning(rule, word.span, message));
+                }
+                ports.extend(port.ports);
             }
         }
-        ports.sort();
-        self.note(format!("EXPOSE [{}]", ports.join(" ")));
-        for port in ports {
-            self.state.config.config.exposed_ports.insert(port, std::collections::BTreeMap::new());
-        }
+        self.note(created_by::expose(&ports));
+        let exposed = &mut self.state.config.config.exposed_ports;
+        exposed.extend(ports.into_iter().map(|port| (port, std::collections::BTreeMap::new())));
         Ok(())
     }
 
@@ -103,7 +124,7 @@ impl StageCx<'_, '_> {
             let volumes = &mut self.state.config.config.volumes;
             volumes.insert(path.clone(), std::collections::BTreeMap::new());
         }
-        self.note(format!("VOLUME [{}]", paths.join(" ")));
+        self.note(created_by::volume(&paths));
         Ok(())
     }
 
@@ -111,72 +132,57 @@ impl StageCx<'_, '_> {
         let name = self.expand(&signal.signal)?;
         if !is_signal(&name) {
             let help = "a signal is a name as SIGTERM or a number from 1 to 64";
-            return Err(stop_with_help(
-                signal.signal.span,
-                format!("invalid signal `{name}`"),
-                help,
-            ));
+            let message = format!("invalid signal `{name}`");
+            return Err(stop_with_help(signal.signal.span, message, help));
         }
-        self.note(format!("STOPSIGNAL {name}"));
+        self.note(created_by::stop_signal(&name));
         self.state.config.config.stop_signal = Some(name);
         Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "all instructions have one shape")]
-    pub(super) fn cmd(&mut self, cmd: &Cmd) -> Result<(), Stop> {
-        let args = history::with_shell(&cmd.command, self.state.shell());
-        self.note(history::command("CMD", &args));
+    pub(super) fn cmd(&mut self, cmd: &Cmd) {
+        let args = self.state.arguments(&cmd.command);
+        self.note(created_by::cmd(&args));
         let config = &mut self.state.config.config;
-        config.cmd = Some(args);
+        // Documents that are written by Go leave an empty list out.
+        config.cmd = (!args.is_empty()).then_some(args);
         config.args_escaped = true;
         self.state.has_cmd = true;
-        Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "all instructions have one shape")]
-    pub(super) fn entrypoint(&mut self, entrypoint: &Entrypoint) -> Result<(), Stop> {
-        let args = history::with_shell(&entrypoint.command, self.state.shell());
-        self.note(history::command("ENTRYPOINT", &args));
+    pub(super) fn entrypoint(&mut self, entrypoint: &Entrypoint) {
+        let args = self.state.arguments(&entrypoint.command);
+        self.note(created_by::entrypoint(&args));
         // A new entrypoint makes the command of the base image meaningless, but not one that
         // this stage has set before.
         if !self.state.has_cmd {
             self.state.config.config.cmd = None;
         }
         self.state.config.config.entrypoint = (!args.is_empty()).then_some(args);
-        Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "all instructions have one shape")]
-    pub(super) fn healthcheck(&mut self, healthcheck: &Healthcheck) -> Result<(), Stop> {
-        let value = match healthcheck {
+    pub(super) fn healthcheck(&mut self, healthcheck: &Healthcheck) {
+        self.note(created_by::healthcheck(healthcheck));
+        self.state.config.config.healthcheck = Some(match healthcheck {
             Healthcheck::None => {
                 lathe_oci::Healthcheck { test: vec!["NONE".to_owned()], ..Default::default() }
             }
             Healthcheck::Cmd(cmd) => healthcheck_command(cmd),
-        };
-        let test: Vec<String> = value.test.iter().map(|word| format!("{word:?}")).collect();
-        self.note(format!("HEALTHCHECK &{{[{}]}}", test.join(" ")));
-        self.state.config.config.healthcheck = Some(value);
-        Ok(())
+        });
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "all instructions have one shape")]
-    pub(super) fn shell(&mut self, shell: &Shell) -> Result<(), Stop> {
-        self.note(format!("SHELL [{}]", shell.command.join(" ")));
+    pub(super) fn shell(&mut self, shell: &Shell) {
+        self.note(created_by::shell(&shell.command));
         self.state.config.config.shell = Some(shell.command.clone());
-        Ok(())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "all instructions have one shape")]
-    pub(super) fn maintainer(&mut self, maintainer: &Maintainer) -> Result<(), Stop> {
-        self.note(format!("MAINTAINER {}", maintainer.name));
+    pub(super) fn maintainer(&mut self, maintainer: &Maintainer) {
+        self.note(created_by::maintainer(&maintainer.name));
         self.state.config.author = Some(maintainer.name.clone());
-        Ok(())
     }
 }
 
 fn healthcheck_command(cmd: &HealthcheckCmd) -> lathe_oci::Healthcheck {
-    use lathe_dockerfile::CommandLine;
     let mut test = match &cmd.command {
         CommandLine::Exec(args) => {
             let mut test = vec!["CMD".to_owned()];
@@ -185,9 +191,7 @@ fn healthcheck_command(cmd: &HealthcheckCmd) -> lathe_oci::Healthcheck {
         }
         CommandLine::Shell(..) => vec!["CMD-SHELL".to_owned()],
     };
-    if let Some(text) = cmd.command.shell_argument() {
-        test.push(text);
-    }
+    test.extend(cmd.command.shell_argument());
     let nanos = |duration: Option<std::time::Duration>| {
         duration.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
     };
@@ -198,61 +202,5 @@ fn healthcheck_command(cmd: &HealthcheckCmd) -> lathe_oci::Healthcheck {
         start_period: nanos(cmd.start_period),
         start_interval: nanos(cmd.start_interval),
         retries: cmd.retries.map_or(0, i64::from),
-    }
-}
-
-/// Reads `port[-port][/protocol]`; `None` if it is something else.
-fn parse_ports(text: &str) -> Option<Vec<String>> {
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return None;
-    }
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
-fn is_signal(name: &str) -> bool {
-    const NAMES: [&str; 33] = [
-        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT",
-        "KILL", "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM",
-        "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU",
-    ];
-    let upper = name.to_ascii_uppercase();
-    let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = bare.strip_prefix("RTMIN").or_else(|| bare.strip_prefix("RTMAX"));
-    NAMES.contains(&bare)
-        || matches!(bare, "XFSZ" | "UNUSED")
-        || real_time.is_some_and(|rest| rest.is_empty() || rest[1..].parse::<u8>().is_ok())
-        || bare.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_with_ranges_and_protocols() {
-        let check = |text: &str, expected: Option<&[&str]>| {
-            let expected = expected.map(|ports| ports.iter().map(ToString::to_string).collect());
-            assert_eq!(parse_ports(text), expected, "{text}");
-        };
-        check("80", Some(&["80/tcp"]));
-        check("53/UDP", Some(&["53/udp"]));
-        check("7000-7002", Some(&["7000/tcp", "7001/tcp", "7002/tcp"]));
-        for text in ["", "x", "80/ftp", "90-80", "70000", "1.2.3.4:80:80"] {
-            check(text, None);
-        }
-    }
-
-    #[test]
-    fn signals_are_names_or_numbers() {
-        for name in ["SIGTERM", "term", "9", "SIGRTMIN+3", "RTMAX"] {
-            assert!(is_signal(name), "{name}");
-        }
-        for name in ["", "0", "65", "SIGNOPE", "-1"] {
-            assert!(!is_signal(name), "{name}");
-        }
     }
 }

@@ -1,13 +1,22 @@
 //! What a stage is, between two instructions.
 
-use lathe_dockerfile::Lookup;
+use lathe_dockerfile::{CommandLine, Lookup};
 use lathe_graph::VertexId;
 use lathe_oci::{History, ImageConfig, Platform, RootFs};
 
-use crate::{HistoryItem, PinnedImage};
+use crate::{HistoryItem, PinnedImage, path::join};
 
 /// Where programs are found if neither the base image nor `ENV` says (Docker's default).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whether all is known of what a stage starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Knowledge {
+    /// Yes.
+    Full,
+    /// An image below could not be had: its variables are not known.
+    NoBase,
+}
 
 /// A stage under way. Cloned when another stage starts from it.
 #[derive(Clone, Debug)]
@@ -20,30 +29,43 @@ pub(super) struct StageState {
     pub(super) base: Option<PinnedImage>,
     /// What was added on top of it.
     pub(super) history: Vec<HistoryItem>,
-    /// The arguments that were declared, in order, with their values.
-    pub(super) args: Vec<(String, Option<String>)>,
+    /// The variables that processes see: those of the config, and arguments. What is set last
+    /// counts, whether by `ENV` or by `ARG`; a stage begins with the config's.
+    pub(super) vars: Vec<(String, String)>,
+    /// The arguments that were declared, in order, with or without a value.
+    pub(super) args: Vec<String>,
     /// Whether this stage has a `CMD` of its own.
     pub(super) has_cmd: bool,
+    /// Whether this Dockerfile has said where to work.
+    pub(super) has_workdir: bool,
     /// What the stage is for.
     pub(super) platform: Platform,
+    /// Whether its base is known.
+    pub(super) knowledge: Knowledge,
 }
 
 impl StageState {
-    pub(super) fn scratch(platform: &Platform) -> Self {
-        let config = ImageConfig {
+    /// A stage that starts from nothing, or from files that are no image.
+    pub(super) fn scratch(platform: &Platform, vertex: Option<VertexId>) -> Self {
+        let mut config = ImageConfig {
             architecture: platform.architecture.clone(),
             variant: platform.variant.clone(),
             os: platform.os.clone(),
+            os_version: platform.os_version.clone(),
             ..ImageConfig::default()
         };
+        "/".clone_into(&mut config.config.working_dir);
         Self {
-            vertex: None,
+            vertex,
             config,
             base: None,
             history: Vec::new(),
+            vars: Vec::new(),
             args: Vec::new(),
             has_cmd: false,
+            has_workdir: false,
             platform: platform.clone(),
+            knowledge: Knowledge::Full,
         }
     }
 
@@ -57,19 +79,44 @@ impl StageState {
         config.rootfs = RootFs::default();
         pair_history(&mut config.history, image.layers.len());
         let base = vertex.map(|_| image.clone());
-        Self { vertex, config, base, ..Self::scratch(platform) }
+        Self { config, base, ..Self::scratch(platform, vertex) }
+    }
+
+    /// A stage on an image that could not be had.
+    pub(super) fn unknown(vertex: VertexId, platform: &Platform) -> Self {
+        Self { knowledge: Knowledge::NoBase, ..Self::scratch(platform, Some(vertex)) }
     }
 
     /// Prepares the state for the instructions of a stage that starts from it.
     pub(super) fn begin(&mut self) {
         self.has_cmd = false;
-        if !self.config.config.env.iter().any(|variable| variable.starts_with("PATH=")) {
-            self.set_env("PATH", DEFAULT_PATH);
+        // Triggers are run once, and not handed on.
+        self.config.config.on_build.clear();
+        let env = &mut self.config.config.env;
+        if !env.iter().any(|variable| name_of(variable) == "PATH") && self.platform.os != "windows"
+        {
+            env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        for variable in self.config.config.env.clone() {
+            let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
+            self.set_var(name, value);
+        }
+        let directory = &mut self.config.config.working_dir;
+        if !directory.is_empty() {
+            *directory = join("/", directory);
+        }
+    }
+
+    fn set_var(&mut self, name: &str, value: &str) {
+        match self.vars.iter_mut().find(|(old, _)| old == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.vars.push((name.to_owned(), value.to_owned())),
         }
     }
 
     /// Sets a variable; one that exists keeps its place.
     pub(super) fn set_env(&mut self, name: &str, value: &str) {
+        self.set_var(name, value);
         let variable = format!("{name}={value}");
         let env = &mut self.config.config.env;
         match env.iter_mut().find(|old| name_of(old) == name) {
@@ -78,18 +125,28 @@ impl StageState {
         }
     }
 
-    /// Declares an argument; a later declaration wins.
-    pub(super) fn set_arg(&mut self, name: &str, value: Option<String>) {
-        self.args.retain(|(old, _)| old != name);
-        self.args.push((name.to_owned(), value));
+    /// Declares an argument, which is a variable if it has a value.
+    pub(super) fn set_arg(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value.filter(|_| !crate::options::SCAN_ARGS.contains(&name)) {
+            self.set_var(name, value);
+        }
+        if !self.args.iter().any(|known| known == name) {
+            self.args.push(name.to_owned());
+        }
     }
 
-    /// Returns the arguments that a process sees: those with a value that no variable hides.
-    pub(super) fn visible_args(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.args.iter().filter_map(|(name, value)| {
-            let hidden = self.config.config.env.iter().any(|variable| name_of(variable) == name);
-            (!hidden).then_some((name.as_str(), value.as_deref()?))
-        })
+    /// Returns the declared arguments with what a process sees of them, as history shows them.
+    pub(super) fn visible_args(&self) -> Vec<(String, String)> {
+        let visible = |name: &String| {
+            let value = self.get(name).unwrap_or_default();
+            (name.clone(), value.to_owned())
+        };
+        self.args.iter().map(visible).collect()
+    }
+
+    /// Returns the variables that a process sees.
+    pub(super) fn process_env(&self) -> Vec<String> {
+        self.vars.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     /// Returns the working directory, absolute.
@@ -100,21 +157,25 @@ impl StageState {
         }
     }
 
-    /// Returns the shell of shell-form commands.
-    pub(super) fn shell(&self) -> Vec<String> {
-        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
-        self.config.config.shell.clone().unwrap_or_else(default)
+    /// Returns the arguments of a command line; the shell form goes to the shell.
+    pub(super) fn arguments(&self, command: &CommandLine) -> Vec<String> {
+        let text = match (command, command.shell_argument()) {
+            (CommandLine::Exec(args), _) => return args.clone(),
+            (CommandLine::Shell(text, _), None) => text.clone(),
+            (CommandLine::Shell(..), Some(argument)) => argument,
+        };
+        let shell = self.config.config.shell.clone().filter(|shell| !shell.is_empty());
+        let windows = self.config.os == "windows";
+        let default: &[&str] = if windows { &["cmd", "/S", "/C"] } else { &["/bin/sh", "-c"] };
+        let mut args = shell.unwrap_or_else(|| default.iter().map(|&arg| arg.to_owned()).collect());
+        args.push(text);
+        args
     }
 }
 
-/// Variables hide arguments of the same name.
 impl Lookup for StageState {
     fn get(&self, name: &str) -> Option<&str> {
-        let variable = self.config.config.env.iter().find(|variable| name_of(variable) == name);
-        match variable {
-            Some(variable) => Some(variable.split_once('=').map_or("", |(_, value)| value)),
-            None => self.args.iter().find(|(arg, _)| arg == name)?.1.as_deref(),
-        }
+        self.vars.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 

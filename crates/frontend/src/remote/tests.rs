@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use lathe_graph::{GitReference, GitSource, GitTime};
 
 use super::{Remote, RemoteError, parse_known_git, parse_remote, parse_remote_context, redact};
@@ -14,14 +16,14 @@ fn show_git(git: &GitSource) -> String {
     let mut text = format!("git {}", git.url);
     match &git.reference {
         GitReference::Head => {}
-        GitReference::Any(name) => text += &format!(" ref {name}"),
-        GitReference::Tag(name) => text += &format!(" tag {name}"),
-        GitReference::Branch(name) => text += &format!(" branch {name}"),
+        GitReference::Any(name) => write!(text, " ref {name}").unwrap(),
+        GitReference::Tag(name) => write!(text, " tag {name}").unwrap(),
+        GitReference::Branch(name) => write!(text, " branch {name}").unwrap(),
     }
     let options = [("folder", &git.subdir), ("checksum", &git.checksum)];
     for (name, value) in options {
         if let Some(value) = value {
-            text += &format!(" {name} {value}");
+            write!(text, " {name} {value}").unwrap();
         }
     }
     let flags = [
@@ -31,7 +33,7 @@ fn show_git(git: &GitSource) -> String {
         ("by commit", git.fetch_by_commit),
     ];
     for (name, _) in flags.iter().filter(|(_, set)| *set) {
-        text += &format!(" {name}");
+        write!(text, " {name}").unwrap();
     }
     text
 }

@@ -1,0 +1,3 @@
+#: of empty layers none
+FROM empty
+COPY a b

@@ -1,0 +1,3 @@
+FROM base
+CMD ["mine"]
+ENTRYPOINT ["x"]

@@ -1,0 +1,6 @@
+FROM base AS cleared
+ENTRYPOINT ["x"]
+FROM base
+CMD []
+ENTRYPOINT []
+HEALTHCHECK NONE

@@ -1,0 +1,5 @@
+#: image base=other:2
+FROM never AS base
+RUN not run
+FROM base
+RUN x

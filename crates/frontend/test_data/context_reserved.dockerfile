@@ -1,0 +1,4 @@
+#: files scratch
+#: files context
+FROM scratch
+COPY a b

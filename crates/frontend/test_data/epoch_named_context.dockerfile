@@ -1,0 +1,3 @@
+#: files src
+#: arg SOURCE_DATE_EPOCH=SRC
+FROM scratch

@@ -1,0 +1,5 @@
+#: arg SOURCE_DATE_EPOCH=source
+FROM scratch AS source
+ADD https://example.com/a /
+COPY b /
+FROM base

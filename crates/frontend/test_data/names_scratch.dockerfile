@@ -1,0 +1,4 @@
+FROM scratch AS empty
+FROM scratch
+COPY --from=empty *.txt /
+RUN --mount=from=scratch,target=/nothing ls

@@ -1,0 +1,5 @@
+#: no-cache-filter TOOLS
+FROM base AS tools
+RUN x
+FROM tools
+COPY a b

@@ -1,0 +1,4 @@
+#: runnable linux/riscv64
+#: of only-arm architecture arm64
+FROM only-arm
+RUN x

@@ -1,0 +1,3 @@
+#: of only-arm architecture arm64
+FROM only-arm
+RUN x

@@ -1,0 +1,17 @@
+#: of lost unknown -
+#: all
+FROM base
+ARG DECLARED
+ENV NAME=x
+COPY $NAM $DECLARED/
+WORKDIR /${UNDEF}
+USER ${OK:-fine}
+LABEL a=$UNDEF b=$UNDEF
+RUN $NOT_OURS
+COPY <<EOF /f
+$HEREDOC
+EOF
+WORKDIR $REL
+FROM lost
+COPY $FROM_THE_IMAGE ${NEEDED:?missing} /
+COPY --from=lost a b
