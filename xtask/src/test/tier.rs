@@ -33,6 +33,7 @@ pub(super) enum Tier {
     Doc,
     Data,
     Sandbox,
+    Conformance,
     EndToEnd,
 }
 
@@ -46,7 +47,7 @@ pub(super) struct Verdict {
 }
 
 impl Tier {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Format,
         Self::Clippy,
         Self::Tidy,
@@ -54,6 +55,7 @@ impl Tier {
         Self::Doc,
         Self::Data,
         Self::Sandbox,
+        Self::Conformance,
         Self::EndToEnd,
     ];
 
@@ -70,6 +72,7 @@ impl Tier {
             Self::Doc => "doc",
             Self::Data => "data",
             Self::Sandbox => "sandbox",
+            Self::Conformance => "conform",
             Self::EndToEnd => "e2e",
         }
     }
@@ -81,15 +84,16 @@ impl Tier {
             Self::Tidy => "the rules of this repository (cargo xtask tidy)",
             Self::Unit => "tests inside of the crates",
             Self::Doc => "examples in the documentation",
-            Self::Data => "tests beside the crates: data, properties, protocols",
+            Self::Data => "tests beside the crates: data, properties, protocols, fuzzed inputs",
             Self::Sandbox => "tests that enter namespaces, without a harness",
+            Self::Conformance => "cases of the Dockerfile language (cargo xtask conformance)",
             Self::EndToEnd => "the program as root and as a normal user run it",
         }
     }
 
     /// Returns whether it builds and runs images, which takes minutes.
     pub(super) fn builds_images(self) -> bool {
-        self == Self::EndToEnd
+        matches!(self, Self::Conformance | Self::EndToEnd)
     }
 
     /// Returns whether it makes use of Debian's packages.
@@ -106,8 +110,12 @@ impl Tier {
             Self::Tidy => run_tidy(),
             Self::Unit => Ok(tests(&["--workspace", "--lib", "--bins"], SHOW)),
             Self::Doc => Ok(tests(&["--workspace", "--doc"], &[])),
-            Self::Data => run_targets(true),
+            Self::Data => run_targets(true).map(|mut verdict| {
+                verdict.add(task(&["fuzz", "--replay"]));
+                verdict
+            }),
             Self::Sandbox => run_targets(false),
+            Self::Conformance => Ok(run_conformance()),
             Self::EndToEnd => Ok(run_end_to_end()),
         };
         verdict.unwrap_or_else(|error| Verdict { error: Some(error), ..Verdict::default() })
@@ -160,6 +168,24 @@ fn run_targets(has_harness: bool) -> Result<Verdict> {
         }
     }
     Ok(verdict)
+}
+
+/// Runs another task of this program.
+fn task(arguments: &[&str]) -> Verdict {
+    match std::env::current_exe() {
+        Ok(program) => capture(&Cmd::new(program).args(arguments)),
+        Err(error) => Verdict { error: Some(error.into()), ..Verdict::default() },
+    }
+}
+
+fn run_conformance() -> Verdict {
+    // The cases take the newest program there is, which is to be this source's.
+    let mut verdict = one(&["build", "--package", "lathe-cli"]);
+    if verdict.error.is_none() {
+        verdict = task(&["conformance"]);
+        verdict.tally = Tally::of_sums(&verdict.text);
+    }
+    verdict
 }
 
 fn run_end_to_end() -> Verdict {
