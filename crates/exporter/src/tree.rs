@@ -69,10 +69,7 @@ pub(crate) fn write_folder(env: &Env<'_>, tree: SnapshotId, folder: &Folder<'_>)
     let to = Root::open(path)?;
     let _progress = Progress::start(env, TransferKind::Export, &path.display().to_string(), None);
     if folder.spec.mode == LocalMode::Delete {
-        let whole = fs::canonicalize(path).map_err(Error::io("find", path))?;
-        if whole.parent().is_none() {
-            return Err(Error::DeleteRoot { path: whole });
-        }
+        check_deletable(path)?;
         delete_others(&from, &to, inner.file_name())?;
     }
     let owner = match folder.owners {
@@ -93,6 +90,15 @@ pub(crate) fn write_folder(env: &Env<'_>, tree: SnapshotId, folder: &Folder<'_>)
         },
     })?;
     Ok(report.bytes)
+}
+
+/// Refuses to make all of the machine equal to the files of a build.
+fn check_deletable(path: &Path) -> Result<()> {
+    let whole = fs::canonicalize(path).map_err(Error::io("find", path))?;
+    match whole.parent() {
+        Some(_) => Ok(()),
+        None => Err(Error::DeleteRoot { path: whole }),
+    }
 }
 
 /// Deletes what is not in the tree; with `inner` the tree is in a folder of this name.
@@ -128,4 +134,21 @@ fn delete_level(from: &Dir, to: &Dir) -> Result<()> {
 
 fn interrupted(env: &Env<'_>, error: Error) -> Error {
     if env.cancel.is_cancelled() { Error::Cancelled } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_all_of_a_machine_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/", &link).unwrap();
+        for path in [Path::new("/"), Path::new("/tmp/.."), &link, &link.join("usr/..")] {
+            let result = check_deletable(path);
+            assert!(matches!(result, Err(Error::DeleteRoot { .. })), "{}", path.display());
+        }
+        check_deletable(folder.path()).unwrap();
+    }
 }
