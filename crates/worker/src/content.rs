@@ -118,12 +118,7 @@ fn used(op: &Op, input: usize) -> Vec<Used> {
     }
 }
 
-fn digests(
-    tree: Tree<'_>,
-    used: &Used,
-    place: &str,
-    owner: Option<Owner>,
-) -> Result<Vec<KeyPart>> {
+fn digests(tree: Tree<'_>, used: &Used, place: &str, owner: Option<Owner>) -> Result<Vec<KeyPart>> {
     let selected = tree.find(&used.selector, used.style, place)?;
     let mut parts = Vec::new();
     for found in &selected.found {

@@ -39,6 +39,69 @@ pub enum Error {
         #[source]
         source: lathe_executor::Error,
     },
+    /// A secret that the step cannot do without was not given.
+    #[error(
+        "the step needs the secret `{id}`, which is not given; add `--secret id={id},src=FILE`"
+    )]
+    MissingSecret {
+        /// Its id.
+        id: String,
+    },
+    /// A secret is no secret by its size.
+    #[error("the secret `{id}` has more than {limit} bytes")]
+    SecretTooLarge {
+        /// Its id.
+        id: String,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// A secret cannot be the value of a variable.
+    #[error(
+        "the secret `{id}` is no text and cannot be in the variable `{name}`; mount it as a file"
+    )]
+    SecretText {
+        /// Its id.
+        id: String,
+        /// The variable.
+        name: String,
+    },
+    /// An agent that the step cannot do without was not given.
+    #[error("the step needs the SSH agent `{id}`, which is not given; add `--ssh {id}`")]
+    MissingAgent {
+        /// Its id.
+        id: String,
+    },
+    /// An agent for keys cannot be started.
+    #[error("cannot start the SSH agent `{id}`: {reason}")]
+    Agent {
+        /// Its id.
+        id: String,
+        /// In `ssh-add`'s words, most of the time.
+        reason: String,
+    },
+    /// A device that the step cannot do without.
+    #[error("the step needs the device `{name}`, and devices are not supported")]
+    Device {
+        /// By its CDI name.
+        name: String,
+    },
+    /// This machine cannot run programs of a platform.
+    #[error("cannot run programs for {platform} on this machine; {hint}")]
+    ForeignPlatform {
+        /// The platform.
+        platform: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The emulators cannot be set up.
+    #[error("cannot set up an emulator for {platform}")]
+    Emulation {
+        /// The platform.
+        platform: String,
+        /// Why.
+        #[source]
+        source: lathe_executor::Error,
+    },
     /// A user or group cannot be found in the root file system.
     #[error(transparent)]
     User(#[from] lathe_executor::user::UserError),

@@ -4,15 +4,21 @@ use std::{io::Read, os::fd::OwnedFd, path::Path, sync::Arc, thread};
 
 use lathe_event::{Event, EventSink, StepId, Stream};
 use lathe_executor::{
-    Access, Depth, EnvDefaults, LentFile, Mount, MountKind, Output as Pipe, Process, Sandbox,
-    Stdin, Stdio, default_env, spawn,
+    BUILD_HOSTNAME, EnvDefaults, LentFile, Output as Pipe, Process, Sandbox, Security, Stdin,
+    Stdio, default_env, spawn,
 };
-use lathe_graph::{ExecMountKind, ExecOp};
+use lathe_graph::{ExecOp, Need};
 use lathe_rootfs::{DirOptions, Root};
-use lathe_snapshot::Mounted;
 use lathe_solver::NodeId;
 
-use crate::{Error, Output, Result, Worker, owner::find_user, runner::snapshot_of};
+use crate::{
+    Error, Output, Result, Worker,
+    emulate::emulation,
+    owner::find_user,
+    redact::{Redactor, needles},
+    runner::snapshot_of,
+    secret::Secrets,
+};
 
 /// Bytes of output that an error shows at most.
 const TAIL: usize = 4096;
@@ -22,24 +28,72 @@ const BUFFER: usize = 16 * 1024;
 
 impl Worker<'_> {
     pub(crate) fn exec(&self, node: NodeId, op: &ExecOp, inputs: &[Output]) -> Result<Output> {
+        // What the step cannot run without, before anything is made or waited for.
+        self.devices(op)?;
+        let emulation = emulation(&op.platform)?;
+        let secrets = Secrets::read(self.run, op)?;
         let base = op.root.and_then(|index| snapshot_of(&inputs[index.0 as usize]));
+        let caches = self.caches(node, op, inputs)?;
         let active = self.snapshots.prepare(base)?;
         {
             let mounted = active.mount()?;
             let root = Root::open(mounted.path())?;
-            let mut sandbox = Sandbox::new(mounted.path());
-            let lent = self.mounts(op, inputs, &mut sandbox)?;
-            let process = self.process(op, &root)?;
-            let network = self.run.network(op.network);
-            sandbox.files.extend(self.run.files(&network).into_iter().map(Into::into));
-            sandbox.network = network.network;
-            self.run_process(node, op, &sandbox, &process)?;
+            let mut sandbox = self.sandbox(op, mounted.path());
+            sandbox.user_namespace = emulation.as_ref().and_then(|own| own.user_namespace());
+            let lent = self.mounts(node, op, inputs, &caches, &mut sandbox)?;
+            sandbox.files.extend(secrets.files.iter().map(|file| LentFile {
+                mode: file.lent.mode,
+                owner: file.lent.owner,
+                ..LentFile::secret(&file.target, file.value.clone())
+            }));
+            let process = self.process(op, &root, &secrets, lent.agent.as_deref())?;
+            let hidden = needles(secrets.values());
+            self.run_process(node, op, &sandbox, &process, &hidden)?;
             drop(lent);
         }
+        drop((caches, emulation));
         Ok(Output::Snapshot(active.commit()?))
     }
 
-    fn process(&self, op: &ExecOp, root: &Root) -> Result<Process> {
+    /// Devices cannot be lent yet.
+    fn devices(&self, op: &ExecOp) -> Result<()> {
+        for device in &op.devices {
+            let name = device.name.clone();
+            match device.need {
+                Need::Required => return Err(Error::Device { name }),
+                Need::Optional => {
+                    let text =
+                        format!("the device `{name}` is not lent: devices are not supported");
+                    self.events().emit(Event::Note(text.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns where the process runs, without its mounts.
+    fn sandbox(&self, op: &ExecOp, rootfs: &Path) -> Sandbox {
+        let mut sandbox = Sandbox::new(rootfs);
+        let hostname = op.hostname.as_deref().unwrap_or(BUILD_HOSTNAME);
+        let network = self.run.network(op.network);
+        sandbox.files.extend(self.run.files(&network, hostname).into_iter().map(LentFile::from));
+        sandbox.network = network.network;
+        sandbox.hostname = Some(hostname.to_owned());
+        sandbox.shm_size = self.run.shm_size;
+        sandbox.security = match op.security {
+            lathe_graph::Security::Sandbox => Security::Default,
+            lathe_graph::Security::Insecure => Security::Insecure,
+        };
+        sandbox
+    }
+
+    fn process(
+        &self,
+        op: &ExecOp,
+        root: &Root,
+        secrets: &Secrets,
+        agent: Option<&str>,
+    ) -> Result<Process> {
         let user = find_user(root, &op.user)?;
         let cwd = Path::new(&op.cwd);
         // An image may name a working directory that it does not have.
@@ -48,104 +102,20 @@ impl Worker<'_> {
         }
         let mut given = op.env.clone();
         given.extend_from_slice(&op.proxy_env);
+        given.extend(secrets.env.iter().map(|(name, value)| format!("{name}={value}")));
+        if let Some(socket) = agent
+            && !given.iter().any(|variable| variable.starts_with("SSH_AUTH_SOCK="))
+        {
+            given.push(format!("SSH_AUTH_SOCK={socket}"));
+        }
         self.run.add_variables(&mut given);
         let defaults = EnvDefaults { home: &user.home, hostname: None, terminal: None };
         let mut process = Process::new(op.args.iter().cloned());
         process.env = default_env(&given, defaults);
         process.cwd.clone_from(&op.cwd);
         process.user = user.ids;
+        process.rlimits.clone_from(&self.run.rlimits);
         Ok(process)
-    }
-
-    /// Prepares the mounts; what is returned must live as long as the process.
-    fn mounts(&self, op: &ExecOp, inputs: &[Output], sandbox: &mut Sandbox) -> Result<Vec<Lent>> {
-        let mut lent = Vec::new();
-        for mount in &op.mounts {
-            let target = mount.target.clone();
-            let kind = match &mount.kind {
-                ExecMountKind::Tmpfs { size } => MountKind::Tmpfs { size: *size, mode: 0o1777 },
-                ExecMountKind::File { content, mode } => {
-                    let script = LentFile::script(target, content.clone().into_bytes());
-                    sandbox.files.push(LentFile { mode: *mode, ..script });
-                    continue;
-                }
-                ExecMountKind::Secret(_) | ExecMountKind::Ssh(_) => continue,
-                ExecMountKind::Bind { input, source, writable } => {
-                    let (path, keep) = self.bind(&inputs[input.0 as usize], source, *writable)?;
-                    lent.push(keep);
-                    let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
-                    MountKind::Bind { source: path, access, depth: Depth::Single }
-                }
-                ExecMountKind::Cache(cache) => {
-                    let path = self.cache_folder(cache, inputs)?;
-                    let access = if cache.writable { Access::ReadWrite } else { Access::ReadOnly };
-                    MountKind::Bind { source: path, access, depth: Depth::Single }
-                }
-            };
-            sandbox.mounts.push(Mount { target, kind });
-        }
-        Ok(lent)
-    }
-
-    /// Returns the path of a file or folder of an input, with what keeps it there.
-    fn bind(
-        &self,
-        output: &Output,
-        source: &str,
-        writable: bool,
-    ) -> Result<(std::path::PathBuf, Lent)> {
-        let place = |root: &Root| -> Result<std::path::PathBuf> {
-            // Resolved below the root, so that a link cannot lead to a file of the host.
-            let real = root.real_path(Path::new(source))?;
-            let real = real.strip_prefix("/").unwrap_or(&real).to_owned();
-            Ok(root.host_path().join(real))
-        };
-        match output {
-            Output::Context(context) => Ok((place(context.root())?, Lent::Context)),
-            Output::Snapshot(snapshot) if writable => {
-                // Writes go into a snapshot that is thrown away.
-                let active = self.snapshots.prepare(Some(*snapshot))?;
-                let mounted = active.mount()?;
-                let path = place(&Root::open(mounted.path())?)?;
-                Ok((path, Lent::Writable(mounted, active)))
-            }
-            Output::Snapshot(snapshot) => {
-                let mounted = self.snapshots.view(*snapshot)?;
-                let path = place(&Root::open(mounted.path())?)?;
-                Ok((path, Lent::View(mounted)))
-            }
-        }
-    }
-
-    fn cache_folder(
-        &self,
-        cache: &lathe_graph::Cache,
-        inputs: &[Output],
-    ) -> Result<std::path::PathBuf> {
-        let name = lathe_oci::Digest::of(cache.id.as_bytes()).hex();
-        let folders = self.store.directory().join("cache-mounts");
-        let io =
-            |source| Error::Io { action: "make", subject: folders.display().to_string(), source };
-        std::fs::create_dir_all(&folders).map_err(io)?;
-        let root = Root::open(&folders)?;
-        let path = Path::new(&name);
-        if root.try_stat(path)?.is_none() {
-            let owner = lathe_tree::Owner { uid: cache.owner.0, gid: cache.owner.1 };
-            let options = DirOptions { owner, mode: cache.mode, mtime: None };
-            root.create_dir_all(path, &options)?;
-            if let Some((input, source)) = &cache.seed {
-                let (from, _keep) = self.bind(&inputs[input.0 as usize], source, false)?;
-                let from = Root::open(&from)?;
-                lathe_rootfs::copy(&lathe_rootfs::CopyRequest {
-                    from: &from,
-                    source: Path::new("."),
-                    to: &root,
-                    destination: path,
-                    options: lathe_rootfs::CopyOptions::default(),
-                })?;
-            }
-        }
-        Ok(folders.join(name))
     }
 
     fn run_process(
@@ -154,6 +124,7 @@ impl Worker<'_> {
         op: &ExecOp,
         sandbox: &Sandbox,
         process: &Process,
+        hidden: &[Vec<u8>],
     ) -> Result<()> {
         let pipe = || {
             std::io::pipe().map_err(|source| Error::Io {
@@ -175,8 +146,10 @@ impl Worker<'_> {
         let (step, events) = (StepId(node.0), self.events());
         let tail = std::sync::Mutex::new(Vec::new());
         let exit = thread::scope(|scope| {
-            scope.spawn(|| forward(stderr, step, Stream::Stderr, events, &tail));
-            scope.spawn(|| forward(stdout, step, Stream::Stdout, events, &tail));
+            let tail = &tail;
+            let show = move |stream| Show { step, stream, events, tail };
+            scope.spawn(move || forward(stderr, &show(Stream::Stderr), hidden));
+            scope.spawn(move || forward(stdout, &show(Stream::Stdout), hidden));
             running.wait(self.cancel)
         })
         .map_err(|source| Error::Spawn { command: command(), source })?;
@@ -192,17 +165,6 @@ impl Worker<'_> {
     }
 }
 
-/// What must live as long as a process that uses it. Drops in the order of the fields: the mount
-/// before the snapshot below it.
-enum Lent {
-    Context,
-    View(#[expect(dead_code, reason = "kept for its drop")] Mounted),
-    Writable(
-        #[expect(dead_code, reason = "kept for its drop")] Mounted,
-        #[expect(dead_code, reason = "kept for its drop")] lathe_snapshot::ActiveSnapshot,
-    ),
-}
-
 /// Returns the command as the user wrote it: without the shell in front.
 fn shown(op: &ExecOp) -> String {
     match op.args.as_slice() {
@@ -211,29 +173,37 @@ fn shown(op: &ExecOp) -> String {
     }
 }
 
-/// Passes output on as events, and keeps its end.
-fn forward(
-    mut from: impl Read,
+/// Where output goes.
+struct Show<'a> {
     step: StepId,
     stream: Stream,
-    events: &dyn EventSink,
-    tail: &std::sync::Mutex<Vec<u8>>,
-) {
+    events: &'a dyn EventSink,
+    /// The end of the output, for an error.
+    tail: &'a std::sync::Mutex<Vec<u8>>,
+}
+
+impl Show<'_> {
+    fn show(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        keep_tail(&mut self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner), &bytes);
+        self.events.emit(Event::StepLog { step: self.step, stream: self.stream, bytes });
+    }
+}
+
+/// Passes output on as events, without secrets, and keeps its end.
+fn forward(mut from: impl Read, to: &Show<'_>, hidden: &[Vec<u8>]) {
+    let mut redactor = Redactor::new(hidden);
     let mut buffer = [0; BUFFER];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) => {
-                let bytes: Arc<[u8]> = buffer[..count].into();
-                keep_tail(
-                    &mut tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
-                    &bytes,
-                );
-                events.emit(Event::StepLog { step, stream, bytes });
-            }
+            Ok(0) => return to.show(&redactor.finish()),
+            Ok(count) => to.show(&redactor.push(&buffer[..count])),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             // A pipe has no other error than a broken program; the exit code tells the rest.
-            Err(_) => return,
+            Err(_) => return to.show(&redactor.finish()),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use lathe_graph::{CopyAction, FileAction, FileOp, MakeDirAction, MakeFileAction, MergeOp, Unpack};
+use lathe_graph::{
+    CopyAction, FileAction, FileOp, InputIndex, MakeDirAction, MakeFileAction, MergeOp, Unpack,
+};
 use lathe_layer::{ExtractOptions, Probe, extract, probe};
 use lathe_rootfs::{
     CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Selection, Times, copy,
@@ -11,10 +13,7 @@ use lathe_solver::NodeId;
 use lathe_tree::{FileKind, ModeChange, Owner};
 
 use crate::{
-    Error, Output, Result, Worker,
-    content::style_of,
-    owner::find_owner,
-    runner::snapshot_of,
+    Error, Output, Result, Worker, content::style_of, owner::find_owner, runner::snapshot_of,
     select::Tree,
 };
 
@@ -37,8 +36,13 @@ impl Worker<'_> {
     }
 
     pub(crate) fn merge(&self, op: &MergeOp, inputs: &[Output]) -> Result<Output> {
-        let _ = (op, inputs);
-        Err(Error::Cancelled)
+        let snapshot = |index: InputIndex| snapshot_of(&inputs[index.0 as usize]);
+        // A folder of the user has no layer; the frontend makes none of it.
+        let Some(layer) = snapshot(op.layer) else {
+            return Ok(inputs[op.layer.0 as usize].clone());
+        };
+        let base = op.base.and_then(snapshot);
+        Ok(Output::Snapshot(self.snapshots.merge(base, layer)?))
     }
 
     fn make_dir(&self, dir: &MakeDirAction, root: &Root) -> Result<()> {

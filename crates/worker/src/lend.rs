@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use lathe_executor::{Network, Rlimit};
+use lathe_executor::{Network, Rlimit, build_hosts};
 
 /// Folder of lent files in the sandbox.
 const FOLDER: &str = "/run/lathe";
@@ -99,12 +99,8 @@ impl RunPolicy {
     }
 
     /// Returns the files that a process finds in its root.
-    pub(crate) fn files(&self, network: &BuildNetwork) -> Vec<(String, Vec<u8>)> {
-        let mut hosts =
-            String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-        for (name, address) in &self.hosts {
-            hosts.extend([address, "\t", name, "\n"]);
-        }
+    pub(crate) fn files(&self, network: &BuildNetwork, hostname: &str) -> Vec<(String, Vec<u8>)> {
+        let hosts = build_hosts(hostname, &self.hosts);
         let mut files = vec![
             ("/etc/hosts".to_owned(), hosts.into_bytes()),
             ("/etc/resolv.conf".to_owned(), network.resolv_conf.clone()),
@@ -177,7 +173,7 @@ mod tests {
         assert!(env.contains(&"PIP_CERT=/mine".to_owned()));
         assert_eq!(env.iter().filter(|v| v.starts_with("PIP_CERT=")).count(), 1);
         assert!(env.contains(&"SSL_CERT_FILE=/run/lathe/ca-certificates.crt".to_owned()));
-        let files = policy.files(&policy.network(lathe_graph::Network::Host));
+        let files = policy.files(&policy.network(lathe_graph::Network::Host), "host");
         assert!(files.iter().any(|(_, content)| content == b"PEM"));
     }
 
@@ -192,7 +188,7 @@ mod tests {
     fn each_network_has_its_own_name_servers() {
         let policy = policy(None);
         let servers = |asked| {
-            let files = policy.files(&policy.network(asked));
+            let files = policy.files(&policy.network(asked), "host");
             files.into_iter().find(|(path, _)| path == "/etc/resolv.conf").unwrap().1
         };
         assert_eq!(servers(lathe_graph::Network::Default), b"");

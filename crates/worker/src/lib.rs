@@ -12,14 +12,21 @@
 //! - `INV-WORKER-INSIDE`: files of inputs are only reached through `rootfs`.
 #![forbid(unsafe_code)]
 
+mod agent;
+mod bind;
 mod cache;
+mod cache_mount;
 mod content;
+mod emulate;
 mod error;
 mod exec;
 mod files;
 mod lend;
+mod mounts;
 mod owner;
+mod redact;
 mod runner;
+mod secret;
 mod select;
 
 pub use cache::StoreCache;
