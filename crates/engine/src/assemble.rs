@@ -1,14 +1,13 @@
 //! From snapshots to layers, an image, and where it goes.
 
-use lathe_exporter::{ExportRequest, ExportSpec, ImageLayer, Push, Receipt};
+use lathe_exporter::{ExportRequest, ExportSpec, ImageLayer, LayerForm, Receipt};
 use lathe_frontend::{HistoryItem, ImageTarget};
-use lathe_layer::Compression;
 use lathe_oci::{BuiltImage, History, LayerEntry};
 use lathe_solver::Solution;
 use lathe_store::SnapshotId;
 use lathe_worker::Output;
 
-use crate::{BuildRequest, Engine, Result, solve::Work};
+use crate::{BuildRequest, Engine, Layering, Result, solve::Work};
 
 /// The remark that BuildKit leaves in each history item; tools look for it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -22,7 +21,30 @@ pub(crate) fn assemble(
 ) -> Result<(BuiltImage, u64)> {
     let Work { target, epoch, .. } = *work;
     let chain = built_chain(engine, target, solution)?;
-    let built = layers(engine, &chain, epoch)?;
+    let form = ExportSpec::packing(&request.exports);
+    let history = history(target, &created_times(engine, &chain, epoch)?);
+    let made = make(engine, target, layers(engine, &chain, form, epoch)?, history.clone())?;
+    if request.layers == Layering::Steps || chain.len() < 2 {
+        return Ok(made);
+    }
+    // Docker names the image that it squashes, so that it is made first.
+    let (image, _) = made;
+    let client = || engine.client().map_err(Into::into);
+    let one = lathe_exporter::squash(&engine.exporter_env(&client), &chain)?;
+    let base = target.base.as_ref();
+    let comment = lathe_oci::squash_comment(image.id(), base.map(|base| &base.manifest));
+    let created = history.last().and_then(|item| item.created.clone());
+    let history = lathe_oci::squash_history(history, target.config.history.len(), created, comment);
+    make(engine, target, layers(engine, &[one], form, epoch)?, history)
+}
+
+/// Makes the image of layers on top of those of the base image.
+fn make(
+    engine: &Engine,
+    target: &ImageTarget,
+    built: Vec<ImageLayer>,
+    history: Vec<History>,
+) -> Result<(BuiltImage, u64)> {
     let mut size = built.iter().map(|layer| layer.unpacked_size).sum();
     let mut entries = Vec::new();
     if let Some(base) = &target.base {
@@ -34,8 +56,6 @@ pub(crate) fn assemble(
         }
     }
     entries.extend(built.into_iter().map(|layer| layer.entry));
-    let times = created_times(engine, &chain, epoch)?;
-    let history = history(target, &times);
     let mut config = target.config.clone();
     config.created = history.last().and_then(|item| item.created.clone());
     Ok((lathe_oci::assemble(config, history, entries)?, size))
@@ -50,7 +70,7 @@ pub(crate) fn export(
     epoch: Option<i64>,
     tree: Option<SnapshotId>,
 ) -> Result<Vec<Receipt>> {
-    let default = [ExportSpec::Image { names: Vec::new(), push: Push::No }];
+    let default = [ExportSpec::default()];
     let specs = if request.exports.is_empty() { &default[..] } else { &request.exports };
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);
@@ -93,10 +113,15 @@ fn built_chain(
     Ok(chain)
 }
 
-fn layers(engine: &Engine, chain: &[SnapshotId], epoch: Option<i64>) -> Result<Vec<ImageLayer>> {
+fn layers(
+    engine: &Engine,
+    chain: &[SnapshotId],
+    form: LayerForm,
+    epoch: Option<i64>,
+) -> Result<Vec<ImageLayer>> {
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);
-    Ok(lathe_exporter::layers(&env, chain, Compression::Gzip, epoch)?)
+    Ok(lathe_exporter::layers_in(&env, chain, form, epoch)?)
 }
 
 fn created_times(engine: &Engine, chain: &[SnapshotId], epoch: Option<i64>) -> Result<Vec<i64>> {

@@ -7,6 +7,7 @@ use crate::{
     assemble::{assemble, export, top},
     contexts::Contexts,
     findings::{Lint, settle},
+    outputs,
     resolve::{Missing, plan_and_resolve},
     solve::{Work, report, solve},
 };
@@ -27,6 +28,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let found = [parsed, planned.warnings, warnings].concat();
     let findings = settle(source, &file, found, &Lint::of(&inputs.frontend))?;
     let epoch = inputs.epoch(engine, request, &epoch)?;
+    outputs::check(engine, request, epoch)?;
     let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
     let solution = solve(engine, request, &inputs, &work)?;
     let (image, size) = assemble(engine, request, &work, &solution)?;

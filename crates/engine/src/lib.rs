@@ -19,6 +19,7 @@ mod error;
 mod findings;
 pub mod images;
 mod outcome;
+mod outputs;
 mod request;
 mod resolve;
 mod solve;
@@ -42,6 +43,6 @@ pub use lathe_store as store;
 pub use lathe_worker::{SecretSource, SshSource};
 pub use outcome::{BuildOutcome, StepReport};
 pub use request::{
-    BuildRequest, ContextInput, DockerfileInput, Inputs, LayerForm, NamedInput, NetworkMode,
+    BuildRequest, ContextInput, DockerfileInput, Inputs, Layering, NamedInput, NetworkMode,
     RunRequest, Stream,
 };

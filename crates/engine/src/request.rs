@@ -33,14 +33,16 @@ pub struct BuildRequest {
     /// `--annotation`.
     pub annotations: Vec<Annotation>,
     /// How the layers of the build are kept.
-    pub layers: LayerForm,
+    pub layers: Layering,
+    /// Where the user is: outputs may delete files below it without leave.
+    pub working_dir: PathBuf,
     /// `--jobs`: how many steps may run at once.
     pub jobs: NonZeroUsize,
 }
 
 /// How the layers of a build are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LayerForm {
+pub enum Layering {
     /// One for each step.
     #[default]
     Steps,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use anyhow::{Context as _, Result, bail};
 use lathe_engine::{
-    BuildRequest, Entitlement, ExportSpec, FrontendOptions, LayerForm, NetworkMode, PullPolicy,
+    BuildRequest, Entitlement, ExportSpec, FrontendOptions, Layering, NetworkMode, PullPolicy,
     Rlimit, RunRequest,
 };
 use lathe_oci::{Platform, Reference};
@@ -35,7 +35,8 @@ pub(super) fn request(places: &Places, args: &BuildArgs) -> Result<BuildRequest>
         tags: args.tags.iter().map(|text| tag(text)).collect::<Result<_>>()?,
         exports: exports(args)?,
         annotations: args.result.annotations.clone(),
-        layers: if args.result.squash { LayerForm::Squashed } else { LayerForm::Steps },
+        layers: if args.result.squash { Layering::Squashed } else { Layering::Steps },
+        working_dir: places.working_dir.clone(),
         jobs: jobs(args.jobs)?,
     })
 }
