@@ -31,7 +31,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// Compresses with a program; `None`, with a line that says so, where it is not installed.
 fn piped(test: &str, program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
     let command = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = command else {
         println!("SKIP {test}: {program} is not installed");
