@@ -112,9 +112,84 @@ pub enum Error {
     /// Not an archive, where one is needed.
     #[error("{0} is no tar archive, compressed or not")]
     NoArchive(String),
-    /// It cannot be brought yet.
-    #[error("cannot bring `{0}` yet")]
-    Unsupported(String),
+    /// A server says that nothing has changed since nobody ever asked.
+    #[error("{0}: the server says that it has not changed, but it is not here")]
+    NotModified(String),
+    /// The program git is not there.
+    #[error(
+        "git is needed for this and is not installed; install the package `git` of the system \
+         (`apt install git`, `dnf install git`, `apk add git`)"
+    )]
+    NoGit,
+    /// Git failed, or its server refused.
+    #[error("cannot {action} {url}: {message}")]
+    Git {
+        /// What was tried, as `fetch`.
+        action: &'static str,
+        /// The repository, without credentials.
+        url: String,
+        /// Git's words.
+        message: String,
+    },
+    /// The URL of a repository is none that is followed.
+    #[error("`{url}` cannot be used as the URL of a repository: {reason}")]
+    GitUrl {
+        /// As given, without credentials.
+        url: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A repository has no such branch, tag or commit.
+    #[error("{url} has no branch, tag or commit `{name}`")]
+    GitName {
+        /// The repository.
+        url: String,
+        /// The name.
+        name: String,
+    },
+    /// A repository has no such commit.
+    #[error("{url} has no commit {commit}, or does not give it away")]
+    GitCommit {
+        /// The repository.
+        url: String,
+        /// The id.
+        commit: String,
+    },
+    /// A name means another commit than the one that is wanted.
+    #[error("`{name}` of {url} is commit {got}, but {wanted} is wanted")]
+    GitChecksum {
+        /// The repository.
+        url: String,
+        /// The name.
+        name: String,
+        /// What was asked for.
+        wanted: String,
+        /// What the name means.
+        got: String,
+    },
+    /// A commit has no such folder.
+    #[error("commit {commit} of {url} has no folder `{folder}`; links are not followed")]
+    GitFolder {
+        /// The repository.
+        url: String,
+        /// The commit.
+        commit: String,
+        /// The folder.
+        folder: String,
+    },
+    /// A submodule cannot be had.
+    #[error(
+        "submodule `{}` of {url}: {reason}; `?submodules=false` leaves submodules out",
+        path.display()
+    )]
+    Submodule {
+        /// The repository.
+        url: String,
+        /// Where the submodule is in it.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The user wanted it to stop.
     #[error("interrupted")]
     Cancelled,

@@ -5,17 +5,16 @@
 
 mod archive;
 mod date;
+mod git;
 mod http;
 mod url;
 
 use std::sync::Arc;
 
-use lathe_event::StepId;
-use lathe_graph::GitSource;
 use lathe_snapshot::Snapshots;
 use lathe_store::SnapshotId;
 
-use crate::{Error, Images, Result};
+use crate::Images;
 
 pub use archive::is_archive;
 
@@ -56,13 +55,5 @@ pub struct Remotes {
 impl std::fmt::Debug for Remotes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Remotes").finish_non_exhaustive()
-    }
-}
-
-impl Remotes {
-    /// Checks a commit out; the snapshot has the files of the folder that is wanted.
-    pub fn git(&self, source: &GitSource, step: Option<StepId>) -> Result<Fetched> {
-        let _ = step;
-        Err(Error::Unsupported(source.url.clone()))
     }
 }

@@ -101,7 +101,7 @@ impl Remotes {
         let file = match (answer, known) {
             (Ok(None), Some(known)) => return Ok(known.fetched()),
             (Ok(Some(file)), known) => self.save(source, file, known.as_ref(), step)?,
-            (Ok(None), None) => return Err(Error::Unsupported(url::shown(&source.url))),
+            (Ok(None), None) => return Err(Error::NotModified(url::shown(&source.url))),
             (Err(error), _) => return Err(error),
         };
         self.remember(BY_URL, &key, &file)?;
