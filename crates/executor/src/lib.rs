@@ -5,10 +5,15 @@
 //! identity of the process and then becomes it. The program must therefore
 //! call [`init_main`] first thing in `main`.
 //!
+//! Around it: [`LentFile`] and [`LentSocket`] (secrets, scripts, the SSH agent),
+//! [`ControlGroup`] (limits), [`interpreter_for`] and [`Emulation`] (programs of
+//! other architectures).
+//!
 //! Invariants:
 //! - No path of the root file system is ever resolved outside of it.
 //! - A process outlives neither its [`Running`] nor the caller, unless asked.
 //! - Nothing that the sandbox makes in the root file system stays there.
+//! - What is lent is in memory only, never in the root file system.
 //! - No file descriptor and no environment variable of the caller reaches the
 //!   process, other than the ones it was given.
 

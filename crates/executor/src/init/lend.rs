@@ -36,6 +36,8 @@ use crate::wire::Note;
 /// Connections that wait until they are accepted.
 const BACKLOG: i32 = 16;
 const EXECUTABLE: u32 = 0o111;
+/// Permission bits without set-user-id and its like.
+const ORDINARY: u32 = 0o777;
 
 /// What a sandbox lends, made and not yet on its targets.
 #[derive(Debug)]
@@ -120,11 +122,18 @@ fn holder(executable: bool) -> rustix::io::Result<OwnedFd> {
 fn write(holder: &OwnedFd, name: &str, file: &LentFile, content: &[u8]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::setup(format!("lend `{}`", file.target), error);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let made = rustix::fs::openat(holder, name, flags, Mode::from_raw_mode(0o600))
-        .map_err(|errno| failed(errno.into()))?;
+    let mode = Mode::from_raw_mode(file.mode & ORDINARY);
+    let made =
+        rustix::fs::openat(holder, name, flags, mode).map_err(|errno| failed(errno.into()))?;
     let mut made = std::fs::File::from(made);
     std::io::Write::write_all(&mut made, content).map_err(failed)?;
-    dress(holder, name, &Dress::of_file(file))
+    give(holder, name, &file.target, file.owner)?;
+    // The owner comes first: changing it takes special bits away.
+    if file.mode & !ORDINARY == 0 {
+        Ok(())
+    } else {
+        set_mode(holder, name, &file.target, file.mode)
+    }
 }
 
 /// Makes a listening socket and hands it over.
@@ -151,43 +160,31 @@ fn listen(
         Ok(listener)
     };
     let listener = make().map_err(failed)?;
-    dress(holder, name, &Dress::of_socket(socket))?;
+    give(holder, name, &socket.target, socket.owner)?;
+    set_mode(holder, name, &socket.target, socket.mode)?;
     notes.send(&Note::Listener, &[listener.as_fd()]).map_err(failed)
 }
 
-/// Owner and mode of something lent.
-struct Dress<'a> {
-    target: &'a str,
-    owner: (u32, u32),
-    mode: u32,
+/// Makes somebody else than root the owner.
+fn give(holder: &OwnedFd, name: &str, target: &str, owner: (u32, u32)) -> Result<(), Failure> {
+    let (uid, gid) = owner;
+    if owner == (0, 0) {
+        return Ok(());
+    }
+    let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    rustix::fs::chownat(holder, name, ids.0, ids.1, AtFlags::empty()).map_err(|errno| {
+        let step = format!("give `{target}` to {uid}:{gid}");
+        if errno == Errno::INVAL {
+            return Failure::Setup { step, reason: UNMAPPED.to_owned() };
+        }
+        Failure::setup(step, errno)
+    })
 }
 
-impl<'a> Dress<'a> {
-    fn of_file(file: &'a LentFile) -> Self {
-        Self { target: &file.target, owner: file.owner, mode: file.mode }
-    }
-
-    fn of_socket(socket: &'a LentSocket) -> Self {
-        Self { target: &socket.target, owner: socket.owner, mode: socket.mode }
-    }
-}
-
-/// The mode comes last: changing the owner takes special bits away.
-fn dress(holder: &OwnedFd, name: &str, dress: &Dress<'_>) -> Result<(), Failure> {
-    let (uid, gid) = dress.owner;
-    if dress.owner != (0, 0) {
-        let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        rustix::fs::chownat(holder, name, ids.0, ids.1, AtFlags::empty()).map_err(|errno| {
-            let step = format!("give `{}` to {uid}:{gid}", dress.target);
-            if errno == Errno::INVAL {
-                return Failure::Setup { step, reason: UNMAPPED.to_owned() };
-            }
-            Failure::setup(step, errno)
-        })?;
-    }
-    let mode = Mode::from_raw_mode(dress.mode & 0o7777);
+fn set_mode(holder: &OwnedFd, name: &str, target: &str, mode: u32) -> Result<(), Failure> {
+    let mode = Mode::from_raw_mode(mode & 0o7777);
     rustix::fs::chmodat(holder, name, mode, AtFlags::empty())
-        .map_err(|errno| Failure::setup(format!("set the mode of `{}`", dress.target), errno))
+        .map_err(|errno| Failure::setup(format!("set the mode of `{target}`"), errno))
 }
 
 fn put(

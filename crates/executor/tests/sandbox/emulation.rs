@@ -14,6 +14,7 @@ use crate::runner::Cx;
 use crate::runner::Mode;
 use crate::runner::Test;
 use crate::runner::skip;
+use crate::setup::Overlay;
 use crate::setup::Rootfs;
 use crate::setup::bind;
 use crate::setup::output;
@@ -25,6 +26,7 @@ use crate::setup::shell;
 pub(crate) const TESTS: &[Test] = &[
     ("a_program_of_another_architecture_runs", foreign),
     ("without_an_emulator_a_foreign_program_is_refused", refused),
+    ("a_foreign_program_changes_an_overlay_as_its_own_would", overlay),
     ("many_sandboxes_share_emulators", parallel),
 ];
 
@@ -160,6 +162,22 @@ fn refused(_: &Cx) {
     );
     assert_eq!(error.to_string(), text);
     assert_eq!(error.exit_code(), 126);
+}
+
+fn overlay(cx: &Cx) {
+    const NAME: &str = "a_foreign_program_changes_an_overlay_as_its_own_would";
+    if cx.mode == Mode::Single {
+        return skip(NAME, "one id only");
+    }
+    let Some(emulation) = emulation(NAME) else { return };
+    let overlay = Overlay::mount(cx.mode);
+    let mut sandbox = Sandbox::new(overlay.path());
+    sandbox.user_namespace = emulation.user_namespace();
+    let script = "echo x > /etc/made; chown 1000:50 /etc/made; chmod 6755 /etc/made; mkdir /etc/d; \
+                  rmdir /etc/d; ln -s made /etc/link; mv /etc /moved; stat -c '%u %g %a' /moved/made";
+    assert_eq!(output(&sandbox, script), "1000 50 6755\n");
+    assert!(overlay.upper().contains(&"upper/moved/made".to_owned()), "{:?}", overlay.upper());
+    overlay.unmount();
 }
 
 fn parallel(_: &Cx) {

@@ -9,8 +9,8 @@ use lathe_executor::Mount;
 use lathe_executor::MountKind;
 
 use crate::runner::Cx;
-use crate::runner::Mode;
 use crate::runner::Test;
+use crate::setup::Overlay;
 use crate::setup::Rootfs;
 use crate::setup::bind;
 use crate::setup::output;
@@ -222,30 +222,15 @@ fn changed_parent(_: &Cx) {
 }
 
 fn overlay(cx: &Cx) {
-    let (lower, rest) = (Rootfs::new(), Rootfs::new());
-    for directory in ["upper", "work", "merged"] {
-        std::fs::create_dir(rest.join(directory)).unwrap();
-    }
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}{}",
-        lower.path().display(),
-        rest.join("upper").display(),
-        rest.join("work").display(),
-        if cx.mode == Mode::Root { "" } else { ",userxattr" }
-    );
-    let merged = rest.join("merged");
-    let mounted =
-        Command::new("mount").args(["-t", "overlay", "-o", &options, "none"]).arg(&merged).status();
-    assert!(mounted.unwrap().success());
-    let mut sandbox = lathe_executor::Sandbox::new(&merged);
+    let overlay = Overlay::mount(cx.mode);
+    let mut sandbox = lathe_executor::Sandbox::new(overlay.path());
     sandbox.files = vec![("/etc/resolv.conf".to_owned(), b"x".to_vec()).into()];
     assert_eq!(output(&sandbox, "cat /etc/resolv.conf"), "x");
-    let left: Vec<String> =
-        rest.names().into_iter().filter(|name| name.starts_with("upper")).collect();
     // Making a stub copies its directory up; that copy equals the original.
-    assert_eq!(left, ["upper", "upper/etc"]);
-    assert_eq!(modified(&rest.join("upper/etc")), modified(&lower.join("etc")));
-    assert!(Command::new("umount").arg(&merged).status().unwrap().success(), "still in use");
+    assert_eq!(overlay.upper(), ["upper", "upper/etc"]);
+    let (copy, original) = (overlay.rest.join("upper/etc"), overlay.lower.join("etc"));
+    assert_eq!(modified(&copy), modified(&original));
+    overlay.unmount();
 }
 
 fn refused(_: &Cx) {

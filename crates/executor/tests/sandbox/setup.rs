@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 
 use lathe_event::Cancel;
 use lathe_executor::Access;
@@ -19,6 +20,8 @@ use lathe_executor::Sandbox;
 use lathe_executor::Stdin;
 use lathe_executor::Stdio;
 use lathe_executor::spawn;
+
+use crate::runner::Mode;
 
 const APPLETS: &[&str] = &[
     "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "ifconfig",
@@ -66,6 +69,47 @@ impl Rootfs {
         names.retain(|name| !name.starts_with("bin"));
         names.sort();
         names
+    }
+}
+
+/// A root file system as builds have it: an overlay.
+pub(crate) struct Overlay {
+    pub(crate) lower: Rootfs,
+    /// Holds `upper`, `work` and `merged`.
+    pub(crate) rest: Rootfs,
+}
+
+impl Overlay {
+    pub(crate) fn mount(mode: Mode) -> Self {
+        let overlay = Self { lower: Rootfs::new(), rest: Rootfs::new() };
+        for directory in ["upper", "work", "merged"] {
+            std::fs::create_dir(overlay.rest.join(directory)).unwrap();
+        }
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}{}",
+            overlay.lower.path().display(),
+            overlay.rest.join("upper").display(),
+            overlay.rest.join("work").display(),
+            if mode == Mode::Root { "" } else { ",userxattr" }
+        );
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "-o", &options, "none"]).arg(overlay.path());
+        assert!(mount.status().unwrap().success());
+        overlay
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.rest.join("merged")
+    }
+
+    /// Returns the names in the upper layer.
+    pub(crate) fn upper(&self) -> Vec<String> {
+        self.rest.names().into_iter().filter(|name| name.starts_with("upper")).collect()
+    }
+
+    pub(crate) fn unmount(self) {
+        let unmounted = Command::new("umount").arg(self.path()).status().unwrap();
+        assert!(unmounted.success(), "still in use");
     }
 }
 
