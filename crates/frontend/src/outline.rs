@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 
 use lathe_dockerfile::{
-    Dockerfile, InstructionKind, MountError, MountSpec, Span, Stage,
-    ast::{Arg, Run},
+    Dockerfile, Instruction, InstructionKind, MountError, MountSpec, Span, Stage, Word,
+    ast::{Arg, ArgEntry, Run},
     expand,
 };
 
-use crate::{FrontendOptions, StageGraph};
+use crate::{FrontendOptions, StageBody, StageGraph};
 
 /// What a target takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,77 +103,141 @@ pub fn targets(file: &Dockerfile) -> Targets {
 }
 
 /// Tells what the target of a plan takes, with all stages that it needs.
+///
+/// A global argument is listed if a `FROM` uses it, another listed one does, or a stage takes it
+/// over.
 pub fn outline(file: &Dockerfile, stages: &StageGraph, options: &FrontendOptions) -> Outline {
     let target = &file.stages[stages.target.index()];
-    let mut cx =
-        Cx { file, stages, options, declared: BTreeSet::new(), outline: Outline::default() };
-    cx.outline.name = match &target.name {
-        Some(name) => name.text.clone(),
-        None => stages.target.0.to_string(),
+    let mut cx = Cx { file, stages, options, used: BTreeSet::new(), args: Vec::new() };
+    let mut outline = Outline {
+        name: match &target.name {
+            Some(name) => name.text.clone(),
+            None => stages.target.0.to_string(),
+        },
+        description: target.doc.clone(),
+        ..Outline::default()
     };
-    cx.outline.description.clone_from(&target.doc);
-    for arg in &file.global_args {
-        cx.args(arg);
-    }
     for plan in &stages.stages {
-        for instruction in &file.stages[plan.id.index()].instructions {
-            match &instruction.kind {
-                InstructionKind::Arg(arg) => cx.args(arg),
-                InstructionKind::Run(run) => cx.run(run),
-                _ => {}
+        let stage = &file.stages[plan.id.index()];
+        cx.uses(&stage.base);
+        stage.platform.iter().for_each(|word| cx.uses(word));
+        for trigger in &plan.triggers {
+            cx.instruction(&trigger.instruction, Some(plan.base_span), &mut outline);
+        }
+        if plan.body == StageBody::Run {
+            for instruction in &stage.instructions {
+                cx.instruction(instruction, None, &mut outline);
             }
         }
     }
-    cx.outline
+    outline.args = cx.finish();
+    outline
 }
 
 struct Cx<'a> {
     file: &'a Dockerfile,
     stages: &'a StageGraph,
     options: &'a FrontendOptions,
-    declared: BTreeSet<&'a str>,
-    outline: Outline,
+    /// Names that are looked up among the global arguments.
+    used: BTreeSet<String>,
+    /// The arguments of the stages.
+    args: Vec<OutlineArg>,
 }
 
-impl<'a> Cx<'a> {
-    fn args(&mut self, arg: &'a Arg) {
-        for entry in &arg.entries {
-            // A stage that takes a global argument over is told where the argument is.
-            if !self.declared.insert(&entry.name) {
-                continue;
-            }
-            let given = self.options.build_args.get(&entry.name).cloned();
-            let default = || {
-                let word = entry.default.as_ref()?;
-                Some(expand(&word.raw, &self.stages.global_args, self.file.escape).ok()?.text)
-            };
-            let inherited = || self.stages.global_args.get(&entry.name).cloned();
-            self.outline.args.push(OutlineArg {
-                name: entry.name.clone(),
-                description: entry.doc.clone(),
-                value: given.or_else(default).or_else(inherited),
-                span: entry.span,
-            });
+impl Cx<'_> {
+    fn uses(&mut self, word: &Word) {
+        if let Ok(expanded) = expand(&word.raw, &self.stages.global_args, self.file.escape) {
+            self.used.extend(expanded.used);
         }
     }
 
-    fn run(&mut self, run: &Run) {
+    /// `at` is the place to show for what has none in the file.
+    fn instruction(&mut self, instruction: &Instruction, at: Option<Span>, outline: &mut Outline) {
+        match &instruction.kind {
+            InstructionKind::Arg(arg) => self.declared(arg, at),
+            InstructionKind::Run(run) => outline.run(run, at),
+            _ => {}
+        }
+    }
+
+    fn declared(&mut self, arg: &Arg, at: Option<Span>) {
+        for entry in &arg.entries {
+            self.used.insert(entry.name.clone());
+            let is_global = self.global(&entry.name).is_some();
+            let given = self.options.build_args.contains_key(&entry.name);
+            let taken_over = entry.default.is_none() && !given && is_global;
+            // An argument that a stage takes over is told where it has its value.
+            if !taken_over && !self.args.iter().any(|known| known.name == entry.name) {
+                let at = at.unwrap_or(entry.span);
+                let arg = self.arg(entry, at);
+                self.args.push(arg);
+            }
+        }
+    }
+
+    fn global(&self, name: &str) -> Option<&ArgEntry> {
+        let mut entries = self.file.global_args.iter().flat_map(|arg| &arg.entries);
+        entries.rfind(|entry| entry.name == name)
+    }
+
+    fn arg(&self, entry: &ArgEntry, span: Span) -> OutlineArg {
+        let given = self.options.build_args.get(&entry.name).cloned();
+        let default = || {
+            let word = entry.default.as_ref()?;
+            Some(expand(&word.raw, &self.stages.global_args, self.file.escape).ok()?.text)
+        };
+        let inherited = || self.stages.global_args.get(&entry.name).cloned();
+        OutlineArg {
+            name: entry.name.clone(),
+            description: entry.doc.clone(),
+            value: given.or_else(default).or_else(inherited),
+            span,
+        }
+    }
+
+    /// Returns the arguments of the stages and the global ones that are used, in order.
+    fn finish(mut self) -> Vec<OutlineArg> {
+        let mut seen = BTreeSet::new();
+        let mut todo: Vec<String> = self.used.iter().cloned().collect();
+        while let Some(name) = todo.pop() {
+            let Some(entry) = self.global(&name).filter(|_| seen.insert(name.clone())) else {
+                continue;
+            };
+            if let Some(default) = &entry.default
+                && let Ok(expanded) =
+                    expand(&default.raw, &self.stages.global_args, self.file.escape)
+            {
+                todo.extend(expanded.used);
+            }
+            if !self.args.iter().any(|known| known.name == name) {
+                let arg = self.arg(entry, entry.span);
+                self.args.push(arg);
+            }
+        }
+        self.args.sort_by_key(|arg| arg.span.start);
+        self.args
+    }
+}
+
+impl Outline {
+    fn run(&mut self, run: &Run, at: Option<Span>) {
         for mount in &run.mounts {
+            let span = at.unwrap_or(mount.span);
             // Variables stay as typed: what they hold is known only in a build.
             let Ok(spec) = mount.resolve(|word| Ok::<_, MountError>(word.raw.clone())) else {
                 continue;
             };
             match spec {
                 MountSpec::Secret(secret) => {
-                    add(&mut self.outline.secrets, secret.id, secret.required, mount.span);
+                    add(&mut self.secrets, secret.id, secret.required, span);
                 }
                 MountSpec::Ssh(ssh) => {
-                    add(&mut self.outline.ssh, ssh.id, ssh.required, mount.span);
+                    add(&mut self.ssh, ssh.id, ssh.required, span);
                 }
                 MountSpec::Cache(cache) => {
                     let id = cache.id.unwrap_or(cache.target);
-                    if !self.outline.cache.iter().any(|known| known.id == id) {
-                        self.outline.cache.push(OutlineCache { id, span: mount.span });
+                    if !self.cache.iter().any(|known| known.id == id) {
+                        self.cache.push(OutlineCache { id, span });
                     }
                 }
                 MountSpec::Bind(_) | MountSpec::Tmpfs(_) => {}
@@ -197,7 +261,7 @@ mod tests {
     use super::*;
     use crate::{Resolution, plan};
 
-    const FILE: &str = "# VERSION of the language\nARG VERSION=1.2\n\
+    const FILE: &str = "ARG MAJOR=1\nARG UNUSED\n# VERSION of the language\nARG VERSION=$MAJOR.2\n\
         FROM golang:$VERSION AS base\nARG FLAGS\nRUN --mount=type=secret,id=token x\n\
         # binaries the program alone\nFROM base AS binaries\nARG VERSION\nARG OUT=/o$VERSION\n\
         RUN --mount=type=secret,id=token,required=true --mount=type=ssh \\\n\
@@ -224,6 +288,7 @@ mod tests {
             .map(|arg| (arg.name.as_str(), arg.value.as_deref(), arg.description.as_deref()))
             .collect();
         let expected = [
+            ("MAJOR", Some("1"), None),
             ("VERSION", Some("1.2"), Some("of the language")),
             ("FLAGS", Some("-v"), None),
             ("OUT", Some("/o1.2"), None),

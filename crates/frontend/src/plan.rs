@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lathe_dockerfile::{Diagnostic, Dockerfile, Span, Stage, Word, expand, suggest};
 
 use crate::{
-    Base, Errors, FrontendOptions, PlanScope, Resolution, StageBody, StageGraph, StageId, StagePlan,
+    Base, Errors, FrontendOptions, PlanScope, Resolution, StageBody, StageGraph, StageId,
+    StagePlan, lower,
 };
 
 /// A plan, with what the user should know.
@@ -52,18 +53,31 @@ pub fn plan(
         (PlanScope::Target, Some(target)) => cx.reachable(target),
         (PlanScope::All, _) | (_, None) => (0..cx.plans.len()).collect(),
     };
-    let errors = cx.errors(&needed);
-    let Some(target) = target.filter(|_| errors.is_empty()) else { return Err(errors) };
+    let mut errors = cx.errors(&needed);
+    let Some(target) = target.filter(|_| errors.is_empty()) else {
+        errors.extend(cx.deeper(&needed));
+        errors.sort_by_key(|error| error.span.start);
+        return Err(errors);
+    };
     let plans = cx.plans.into_iter().enumerate();
     let stages = plans.filter(|(index, _)| needed.contains(index)).filter_map(|(_, plan)| plan);
     let stages = StageGraph { stages: stages.collect(), target, global_args: cx.args };
     Ok(Planned { stages, warnings: Vec::new() })
 }
 
-/// A finding, and which stage must be needed for it to count.
+/// A finding, and when it counts.
 struct Found {
-    only_if: Option<StageId>,
+    counts: Counts,
     error: Diagnostic,
+}
+
+/// When a finding counts.
+#[derive(Clone, Copy)]
+enum Counts {
+    /// Always.
+    Always,
+    /// If the first stage is needed, or is itself needed by the later one that it uses.
+    Later(StageId, StageId),
 }
 
 struct Cx<'a> {
@@ -78,16 +92,45 @@ struct Cx<'a> {
 
 impl Cx<'_> {
     fn error(&mut self, error: Diagnostic) {
-        self.errors.push(Found { only_if: None, error });
+        self.errors.push(Found { counts: Counts::Always, error });
     }
 
     /// Returns the errors that count, in order of their places.
     fn errors(&mut self, needed: &BTreeSet<usize>) -> Errors {
-        let counts = |found: &Found| found.only_if.is_none_or(|id| needed.contains(&id.index()));
         let found = std::mem::take(&mut self.errors);
+        let counts = |found: &Found| match found.counts {
+            Counts::Always => true,
+            Counts::Later(stage, later) => {
+                needed.contains(&stage.index()) || self.reachable(later).contains(&stage.index())
+            }
+        };
         let mut errors: Errors = found.into_iter().filter(counts).map(|it| it.error).collect();
         errors.sort_by_key(|error| error.span.start);
         errors
+    }
+
+    /// Returns the errors that lowering would find in the stages that could be planned, so that
+    /// all that is wrong is told at once. What is not known of images by now counts as unknown.
+    fn deeper(&self, needed: &BTreeSet<usize>) -> Errors {
+        let mut whole: BTreeSet<StageId> = BTreeSet::new();
+        let mut stages = Vec::new();
+        for plan in self.plans.iter().flatten() {
+            let bases = std::iter::once(&plan.base).chain(plan.froms.values());
+            let known = bases.into_iter().all(|base| match base {
+                Base::Stage(id) => whole.contains(id),
+                Base::Scratch | Base::Image(_) | Base::Context(_) => true,
+            });
+            if known && needed.contains(&plan.id.index()) {
+                whole.insert(plan.id);
+                stages.push(plan.clone());
+            }
+        }
+        let Some(target) = stages.last().map(|last| last.id) else { return Vec::new() };
+        let stages = StageGraph { stages, target, global_args: self.args.clone() };
+        let mut resolution = self.known.clone();
+        let wanted = stages.wanted().into_keys();
+        resolution.unknown.extend(wanted.filter(|image| !self.known.images.contains_key(image)));
+        lower(self.file, &stages, &resolution, self.options).err().unwrap_or_default()
     }
 
     fn expand(&mut self, word: &Word) -> Option<String> {

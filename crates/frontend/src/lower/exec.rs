@@ -51,7 +51,7 @@ impl StageCx<'_, '_> {
             proxy_env: self.proxy_env(),
             env,
             secret_env: lent.secret_env,
-            hostname: self.cx.options.build_args.get(HOSTNAME_ARG).cloned(),
+            hostname: self.hostname(),
             platform: self.state.platform.clone(),
             devices,
             cwd: self.state.working_dir().to_owned(),
@@ -62,6 +62,11 @@ impl StageCx<'_, '_> {
         };
         self.layer(instruction, Op::Exec(Box::new(op)), inputs, created_by);
         Ok(())
+    }
+
+    fn hostname(&self) -> Option<String> {
+        let given = self.cx.options.build_args.get(HOSTNAME_ARG);
+        given.filter(|name| !name.is_empty()).cloned()
     }
 
     /// Fails unless the user allows something that steps may not do by themselves.

@@ -3,7 +3,7 @@
 use lathe_dockerfile::{Diagnostic, Instruction, InstructionKind, Span, Stage, Word, suggest};
 use lathe_oci::{Platform, Reference};
 
-use super::{Cx, Found};
+use super::{Counts, Cx, Found};
 use crate::{
     Base, NamedContext, PlatformChoice, StageBody, StageId, StagePlan, Trigger, WantedImage,
 };
@@ -140,7 +140,7 @@ impl Cx<'_> {
         let message = format!("stage `{text}` must be defined before the stage that uses it");
         let defined = self.file.stages[found.index()].span;
         let error = place.error(&message).label(defined, "it is defined here");
-        self.errors.push(Found { only_if: Some(place.stage), error });
+        self.errors.push(Found { counts: Counts::Later(place.stage, found), error });
         // What it needs is needed, so that what is wrong there is told, too.
         Some(Base::Stage(found))
     }

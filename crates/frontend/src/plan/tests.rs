@@ -1,6 +1,7 @@
-use lathe_oci::Platform;
+use lathe_oci::{Platform, Reference};
 
 use super::*;
+use crate::NamedContext;
 
 fn options(target: Option<&str>) -> FrontendOptions {
     FrontendOptions {
@@ -82,4 +83,94 @@ fn wrong_names_are_explained() {
         None,
         "there is no stage 7: the stages are numbered from 0; ",
     );
+}
+
+/// Plans with a named context for each name.
+fn check_contexts(text: &str, names: &[(&str, Option<&str>)], expected: &str) {
+    let parse = lathe_dockerfile::parse(text);
+    assert!(!parse.has_errors(), "{:?}", parse.diagnostics);
+    let context = |(name, image): &(&str, Option<&str>)| {
+        let context = match image {
+            Some(image) => NamedContext::Image(Reference::parse(image).unwrap()),
+            None => NamedContext::Files,
+        };
+        ((*name).to_owned(), context)
+    };
+    let contexts = names.iter().map(context).collect();
+    let options = FrontendOptions { contexts, ..options(None) };
+    let planned = plan(&parse.file, &options, &Resolution::default()).unwrap();
+    assert_eq!(planned.stages.dump(), expected);
+}
+
+#[test]
+fn named_contexts_take_the_place_of_stages_and_images() {
+    check_contexts(
+        "FROM a AS Base\nCOPY --from=never / /\nFROM base\nCOPY --from=0 / /\n",
+        &[("base", None)],
+        "0 base from context base, replaced\n1 stage-1 from stage 0\n    0: stage 0\ntarget 1\n",
+    );
+    check_contexts(
+        "FROM docker.io/library/a:latest AS x\nFROM a:2\nCOPY --from=a / /\n",
+        &[("a", Some("b:1"))],
+        "1 stage-1 from image docker.io/library/a:2 linux/amd64\n    \
+         a: image docker.io/library/b:1 linux/amd64\ntarget 1\n",
+    );
+    check_contexts(
+        "FROM scratch\nCOPY --from=context / /\n",
+        &[("scratch", None), ("context", None)],
+        "0 stage-0 from scratch\n    \
+         context: image docker.io/library/context:latest linux/amd64\ntarget 0\n",
+    );
+}
+
+#[test]
+fn names_of_stages_that_are_not_needed_must_be_valid() {
+    let check = |text: &str, expected: &[&str]| {
+        let parse = lathe_dockerfile::parse(text);
+        let planned = plan(&parse.file, &options(None), &Resolution::default());
+        let errors = planned.err().unwrap_or_default();
+        let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+        assert_eq!(messages, expected, "{text}");
+    };
+    check("FROM no-such-image AS x\nFROM a\n", &[]);
+    check("FROM a AS x\nCOPY --from=y / /\nFROM a AS y\nFROM b\n", &[]);
+    check(
+        "FROM a AS x\nCOPY --from=y / /\nFROM x AS y\nFROM b\n",
+        &["stage `y` must be defined before the stage that uses it"],
+    );
+    check(
+        "FROM a:b:c\nFROM a\n",
+        &[
+            "invalid reference `a:b:c`: a part of the repository name has letters and digits, parted \
+           by `.`, `_`, `__` or dashes",
+        ],
+    );
+    check("FROM a AS x\nCOPY --from=x / /\nFROM a\n", &["stage `x` cannot copy from itself"]);
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let text = "FROM a AS ok\nUSER ${UNSET:?from the image}\nEXPOSE x\nFROM ok\n\
+                COPY --from=9 / /\nFROM ok\nSTOPSIGNAL x\n";
+    let parse = lathe_dockerfile::parse(text);
+    let options = FrontendOptions { scope: PlanScope::All, ..options(None) };
+    let errors = plan(&parse.file, &options, &Resolution::default()).unwrap_err();
+    let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    let expected = [
+        "invalid port `x`",
+        "there is no stage 9: the stages are numbered from 0",
+        "invalid signal `x`",
+    ];
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn wanted_images_know_where_they_are_named() {
+    let text = "FROM a\nCOPY --from=b / /\nCOPY --from=a / /\n";
+    let parse = lathe_dockerfile::parse(text);
+    let planned = plan(&parse.file, &options(None), &Resolution::default()).unwrap();
+    let wanted = planned.stages.wanted();
+    let at: Vec<&str> =
+        wanted.values().map(|span| &text[span.start as usize..span.end as usize]).collect();
+    assert_eq!(at, ["a", "b"]);
 }
