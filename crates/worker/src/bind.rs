@@ -72,10 +72,7 @@ impl Worker<'_> {
     fn copied(&self, tree: Tree<'_>, selected: &Selected, found: &Found) -> Result<Bound> {
         let active = self.snapshots.prepare(None)?;
         let mounted = active.mount()?;
-        let filter = |path: &Path, kind: FileKind| match self.cancel.is_cancelled() {
-            true => Selection::Skip,
-            false => selected.select(tree, found, path, kind),
-        };
+        let filter = |path: &Path, kind: FileKind| self.choose(tree, selected, found, path, kind);
         copy(&CopyRequest {
             from: tree.root(),
             source: &found.real,

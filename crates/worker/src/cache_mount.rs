@@ -174,7 +174,8 @@ impl Worker<'_> {
     fn sow(&self, tree: Tree<'_>, source: &str, place: &str, to: &Root) -> Result<()> {
         let selected = tree.find(&whole(source), Style::Plain, place)?;
         for found in &selected.found {
-            let filter = |below: &Path, kind: FileKind| selected.select(tree, found, below, kind);
+            let filter =
+                |below: &Path, kind: FileKind| self.choose(tree, &selected, found, below, kind);
             copy(&CopyRequest {
                 from: tree.root(),
                 source: &found.path,
@@ -187,7 +188,8 @@ impl Worker<'_> {
                 },
             })?;
         }
-        Ok(())
+        // Half of a seed is none.
+        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
 

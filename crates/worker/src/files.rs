@@ -7,7 +7,7 @@ use lathe_graph::{
 };
 use lathe_layer::{ExtractOptions, Probe, extract, probe};
 use lathe_rootfs::{
-    CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Selection, Times, copy,
+    CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Times, copy,
 };
 use lathe_solver::NodeId;
 use lathe_tree::{FileKind, ModeChange, Owner};
@@ -110,10 +110,8 @@ impl Worker<'_> {
             {
                 continue;
             }
-            let filter = |below: &Path, kind: FileKind| match self.cancel.is_cancelled() {
-                true => Selection::Skip,
-                false => selected.select(tree, found, below, kind),
-            };
+            let filter =
+                |below: &Path, kind: FileKind| self.choose(tree, &selected, found, below, kind);
             copy(&CopyRequest {
                 from: tree.root(),
                 source: &found.path,

@@ -17,8 +17,8 @@ use crate::{
 /// What must live as long as a process that uses it.
 #[derive(Default)]
 pub(crate) struct Held {
-    _bound: Vec<Bound>,
-    _agents: Vec<Agent>,
+    bound: Vec<Bound>,
+    agents: Vec<Agent>,
     /// Where the process finds its first agent.
     pub(crate) agent: Option<String>,
 }
@@ -53,7 +53,7 @@ impl Worker<'_> {
                     let place = self.place(node, input);
                     let bound = self.bind(&inputs[input], source, *writable, &place)?;
                     let source = bound.path.clone();
-                    held._bound.push(bound);
+                    held.bound.push(bound);
                     MountKind::Bind { source, access: access(*writable), depth: Depth::Single }
                 }
                 ExecMountKind::Cache(cache) => {
@@ -74,7 +74,7 @@ impl Worker<'_> {
             (Some(SshSource::Keys(keys)), _) => {
                 let agent = Agent::start(self.store, &asked.id, keys)?;
                 let socket = agent.socket();
-                held._agents.push(agent);
+                held.agents.push(agent);
                 socket
             }
             (None, Need::Optional) => return Ok(None),

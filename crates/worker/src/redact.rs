@@ -80,15 +80,13 @@ impl<'a> Redactor<'a> {
         let mut rest = held.as_slice();
         while let [first, after @ ..] = rest {
             // Nothing follows any more, so a longer one cannot be meant.
-            match self.secrets.iter().find(|secret| rest.starts_with(secret)) {
-                Some(secret) => {
-                    shown.extend_from_slice(INSTEAD);
-                    rest = &rest[secret.len()..];
-                }
-                None => {
-                    shown.push(*first);
-                    rest = after;
-                }
+            let found = self.secrets.iter().find(|secret| rest.starts_with(secret));
+            if let Some(secret) = found {
+                shown.extend_from_slice(INSTEAD);
+                rest = &rest[secret.len()..];
+            } else {
+                shown.push(*first);
+                rest = after;
             }
         }
         shown

@@ -15,7 +15,7 @@ use lathe_rootfs::{Root, Selection};
 use lathe_source::Context;
 use lathe_tree::FileKind;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Worker};
 
 /// At most this many paths are offered for a path that is missing.
 const NEAR: usize = 400;
@@ -75,6 +75,23 @@ impl Selected {
             return selection;
         }
         selection.and(tree.select(&found.real.join(below), kind))
+    }
+}
+
+impl Worker<'_> {
+    /// As [`Selected::select`], and nothing more once the user wants it to stop.
+    pub(crate) fn choose(
+        &self,
+        tree: Tree<'_>,
+        selected: &Selected,
+        found: &Found,
+        below: &Path,
+        kind: FileKind,
+    ) -> Selection {
+        if self.cancel.is_cancelled() {
+            return Selection::Skip;
+        }
+        selected.select(tree, found, below, kind)
     }
 }
 
@@ -141,9 +158,10 @@ impl Tree<'_> {
             let path = PathBuf::from(unescape(start)).join(unescape(kept));
             self.check_exists(&path, place)?;
         }
-        let starts = match has_wildcards(start) {
-            true => self.glob(start)?,
-            false => vec![PathBuf::from(unescape(start))],
+        let starts = if has_wildcards(start) {
+            self.glob(start)?
+        } else {
+            vec![PathBuf::from(unescape(start))]
         };
         for path in starts {
             // What is named by its parents is inside of a folder.
