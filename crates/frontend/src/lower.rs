@@ -84,12 +84,25 @@ fn image_target(mut state: StageState, options: &FrontendOptions) -> ImageTarget
             config.os_version.clone_from(&wanted.os_version);
         }
     }
+    config.variant = normal_variant(&config.architecture, config.variant.take());
     ImageTarget {
         platform: state.config.platform(),
         vertex: state.vertex,
         config: state.config,
         base: state.base,
         history: state.history,
+    }
+}
+
+/// Returns the variant as containerd writes it (`platforms.Normalize`): not at all where it is the
+/// usual one.
+fn normal_variant(architecture: &str, variant: Option<String>) -> Option<String> {
+    let named = variant.as_deref().unwrap_or_default();
+    match (architecture, named) {
+        ("arm64", "8" | "v8") | ("amd64", "v1") => None,
+        ("arm", "" | "7") => Some("v7".to_owned()),
+        ("arm", "5" | "6" | "8") => Some(format!("v{named}")),
+        _ => variant.filter(|variant| !variant.is_empty()),
     }
 }
 
@@ -157,10 +170,7 @@ impl Cx<'_> {
                     return StageState::unknown(vertex, &plan.platform);
                 };
                 let state = StageState::of_image(vertex, pinned, &plan.platform);
-                let found = pinned.config.platform();
-                if vertex.is_some() {
-                    self.warnings.extend(wrong_platform(image, &plan.platform, &found, plan));
-                }
+                self.warnings.extend(self.wrong_platform(image, &plan.platform, plan.base_span));
                 state
             }
         }
@@ -193,6 +203,23 @@ impl Cx<'_> {
         Some(self.graph.add(op, Vec::new(), meta))
     }
 
+    /// Warns of an image with files for another platform than the wanted one.
+    fn wrong_platform(
+        &self,
+        image: &WantedImage,
+        wanted: &Platform,
+        span: Span,
+    ) -> Option<Diagnostic> {
+        let pinned = self.resolution.images.get(image).filter(|it| !it.layers.is_empty())?;
+        let found = pinned.config.platform();
+        if (&wanted.os, &wanted.architecture) == (&found.os, &found.architecture) {
+            return None;
+        }
+        let name = image.reference.familiar();
+        let message = format!("`{name}` is for {found}, and {wanted} is wanted");
+        Some(Diagnostic::warning(Rule::InvalidBaseImagePlatform, span, message))
+    }
+
     fn local_context(&mut self) -> VertexId {
         self.context("context")
     }
@@ -213,19 +240,4 @@ impl Cx<'_> {
         let name = "[internal] no files".into();
         self.graph.add(op, Vec::new(), VertexMeta { name, ..VertexMeta::default() })
     }
-}
-
-/// Warns of an image that is for another platform than its stage.
-fn wrong_platform(
-    image: &WantedImage,
-    wanted: &Platform,
-    found: &Platform,
-    plan: &StagePlan,
-) -> Option<Diagnostic> {
-    if (&wanted.os, &wanted.architecture) == (&found.os, &found.architecture) {
-        return None;
-    }
-    let name = image.reference.familiar();
-    let message = format!("`{name}` is for {found}, and {wanted} is wanted");
-    Some(Diagnostic::warning(Rule::InvalidBaseImagePlatform, plan.base_span, message))
 }

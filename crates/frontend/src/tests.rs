@@ -202,3 +202,19 @@ fn inv_frontend_pinned_sources_have_digests() {
     let digest = Digest::of(b"docker.io/library/node:18").to_string();
     assert!(lowered("FROM node:18\nRUN true\n").contains(&digest));
 }
+
+#[test]
+fn whatever_parses_is_lowered_or_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dockerfile/test_data/ok");
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "dockerfile") {
+            let text = fs::read_to_string(&path).unwrap();
+            for cut in (0..text.len()).filter(|&at| text.is_char_boundary(at)).step_by(7) {
+                for all in ["", "#: all\n"] {
+                    assert!(!lowered(&format!("{all}{}", &text[..cut])).is_empty(), "{path:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,3 +1,3 @@
 #: of only-arm architecture arm64
 FROM only-arm
-RUN x
+COPY --from=only-arm:latest a /

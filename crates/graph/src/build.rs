@@ -126,7 +126,7 @@ impl GraphBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FileAction, FileOp, InputIndex, MakeDirAction, SourceOp};
+    use crate::{FileAction, FileOp, InputIndex, MakeDirAction, MergeOp, SourceOp};
 
     fn local(name: &str) -> Op {
         Op::Source(SourceOp::Local { name: name.to_owned() })
@@ -160,6 +160,21 @@ mod tests {
         let meta = VertexMeta { name: "one".into(), ignore_cache: true, ..VertexMeta::default() };
         let a = builder.add(local("context"), vec![], meta);
         assert_eq!(a, builder.add(local("context"), vec![], VertexMeta::default()));
+    }
+
+    #[test]
+    fn inv_graph_merge_layers_are_told_apart_by_what_they_are_put_on() {
+        let mut builder = GraphBuilder::default();
+        let base = builder.add(local("context"), vec![], VertexMeta::default());
+        let other = builder.add(local("other"), vec![], VertexMeta::default());
+        let layer = builder.add(local("layer"), vec![], VertexMeta::default());
+        let mut merge = |base| {
+            let op = Op::Merge(MergeOp { base: Some(InputIndex(0)), layer: InputIndex(1) });
+            let inputs = [input(base), input(layer)].concat();
+            builder.add(op, inputs, VertexMeta::default())
+        };
+        assert_eq!(merge(base), merge(base));
+        assert_ne!(merge(base), merge(other));
     }
 
     #[test]

@@ -259,6 +259,8 @@ impl<'c, 'a> StageCx<'c, 'a> {
                 let mut steps =
                     Steps { stage: image.reference.familiar().into(), done: 0, total: 1 };
                 let span = self.plan.from_spans[&word.raw];
+                let finding = self.cx.wrong_platform(image, &image.platform, span);
+                self.cx.warnings.extend(finding);
                 self.cx.image(image, span, &mut steps)
             }
         };

@@ -139,3 +139,62 @@ impl SourceOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn git(reference: GitReference, checksum: Option<&str>) -> GitSource {
+        GitSource {
+            url: "https://example.com/a.git".to_owned(),
+            reference,
+            subdir: None,
+            checksum: checksum.map(str::to_owned),
+            keep_git_dir: false,
+            submodules: true,
+            mtime: GitTime::Commit,
+            fetch_by_commit: false,
+        }
+    }
+
+    #[test]
+    fn a_commit_is_known_by_its_full_id_alone() {
+        let any = |name: &str| GitReference::Any(name.to_owned());
+        let check = |reference, checksum, expected| {
+            let source = git(reference, checksum);
+            assert_eq!(source.commit(), expected, "{source:?}");
+            assert_eq!(SourceOp::Git(source.clone()).is_pinned(), expected.is_some());
+        };
+        check(GitReference::Head, None, None);
+        check(any("main"), None, None);
+        check(any(FULL), None, Some(FULL));
+        check(any("main"), Some(FULL), Some(FULL));
+        check(any("main"), Some("0123456"), None);
+        check(GitReference::Tag(FULL.to_owned()), None, None);
+        check(any(&FULL.replace('0', "g")), None, None);
+    }
+
+    #[test]
+    fn how_a_commit_is_fetched_is_no_part_of_the_source() {
+        let parts = |source: GitSource| crate::Op::Source(SourceOp::Git(source)).parts();
+        let plain = git(GitReference::Head, Some(FULL));
+        let by_commit = GitSource { fetch_by_commit: true, ..plain.clone() };
+        assert_eq!(parts(plain.clone()), parts(by_commit));
+        let kept = GitSource { keep_git_dir: true, ..plain.clone() };
+        assert_ne!(parts(plain), parts(kept));
+    }
+
+    #[test]
+    fn a_download_is_known_by_its_checksum() {
+        let http = HttpSource {
+            url: "https://example.com/a".to_owned(),
+            name: "a".to_owned(),
+            checksum: None,
+        };
+        assert!(!SourceOp::Http(http.clone()).is_pinned());
+        let checked = HttpSource { checksum: Some(Digest::of(b"a")), ..http };
+        assert!(SourceOp::Http(checked).is_pinned());
+    }
+}
