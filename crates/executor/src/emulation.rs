@@ -19,6 +19,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
 
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
@@ -32,6 +34,7 @@ use crate::spawn;
 use elf::ARCHITECTURES;
 use elf::Architecture;
 use registry::Entry;
+use registry::Names;
 
 const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 /// First kernel with a registry for each user namespace.
@@ -257,15 +260,35 @@ impl Emulation {
 /// Returns the lines to register.
 fn registrations() -> Vec<String> {
     let outside = registered().unwrap_or_default();
-    let line = |architecture: &Architecture| {
+    let interpreter = |architecture: &Architecture| {
         let entry = outside.iter().find(|entry| entry.is_for(architecture));
-        let interpreter = entry
+        entry
             .map(|entry| entry.interpreter.clone())
             .filter(|interpreter| is_static_program(interpreter))
-            .or_else(|| find_emulator(architecture))?;
-        registry::registration(architecture, &interpreter)
+            .or_else(|| find_emulator(architecture))
     };
-    ARCHITECTURES.iter().filter(|known| !is_native(known.name)).filter_map(line).collect()
+    let foreign = ARCHITECTURES.iter().filter(|known| !is_native(known.name));
+    // Each is asked for its version, all at once.
+    std::thread::scope(|scope| {
+        let lines: Vec<_> = foreign
+            .filter_map(|architecture| Some((architecture, interpreter(architecture)?)))
+            .map(|(architecture, interpreter)| {
+                scope.spawn(move || {
+                    registry::registration(architecture, &interpreter, names(&interpreter))
+                })
+            })
+            .collect();
+        lines.into_iter().filter_map(|line| line.join().ok().flatten()).collect()
+    })
+}
+
+fn names(interpreter: &Path) -> Names {
+    let mut command = Command::new(interpreter);
+    let asked = command.arg("--version").env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    // Whatever does not answer is taken for old.
+    asked
+        .output()
+        .map_or(Names::Lost, |answer| Names::of_version(&String::from_utf8_lossy(&answer.stdout)))
 }
 
 /// Returns whether all ids are the machine's: so this is root of the machine.

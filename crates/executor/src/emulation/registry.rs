@@ -54,16 +54,44 @@ impl Entry {
     }
 }
 
+/// Whether an emulator can be told the name that a program was called by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    Kept,
+    Lost,
+}
+
+/// First version of QEMU to which the flag `P` does not come as one more
+/// argument.
+const KEEPS_NAMES: u32 = 6;
+
+impl Names {
+    /// Reads the answer to `--version`: `qemu-aarch64 version 7.2.22 (…)`.
+    pub(super) fn of_version(text: &str) -> Self {
+        let number = text.split_once(" version ").and_then(|(_, rest)| rest.split('.').next());
+        match number.and_then(|number| number.parse::<u32>().ok()) {
+            Some(KEEPS_NAMES..) => Self::Kept,
+            _ => Self::Lost,
+        }
+    }
+}
+
 /// Returns the line which registers `interpreter` for an architecture: opened at
-/// once (`F`), and with the rights of set-user-id programs (`C`). `None` when
-/// the path does not fit in.
-pub(super) fn registration(architecture: &Architecture, interpreter: &Path) -> Option<String> {
+/// once (`F`), with the rights of set-user-id programs (`C`), and, if it can,
+/// with the name that a program was called by (`P`), by which `busybox` knows
+/// what to be. `None` when the path does not fit in.
+pub(super) fn registration(
+    architecture: &Architecture,
+    interpreter: &Path,
+    names: Names,
+) -> Option<String> {
     let path = interpreter.to_str()?;
     if path.len() > LONGEST_PATH || path.contains([':', '\n']) {
         return None;
     }
     let (magic, mask) = (escaped(&architecture.header()), escaped(&architecture.mask()));
-    Some(format!(":lathe-{}:M::{magic}:{mask}:{path}:CF", architecture.name))
+    let flags = if names == Names::Kept { "PCF" } else { "CF" };
+    Some(format!(":lathe-{}:M::{magic}:{mask}:{path}:{flags}", architecture.name))
 }
 
 fn escaped(bytes: &[u8]) -> String {
@@ -113,11 +141,25 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_is_read_back_as_the_same() {
-        let line = registration(arch("arm64"), Path::new("/usr/bin/q")).unwrap();
-        assert!(line.starts_with(r":lathe-arm64:M::\x7f\x45\x4c\x46\x02"), "{line}");
-        assert!(line.ends_with(r"\xfe\xff\xff\xff:/usr/bin/q:CF"), "{line}");
-        assert_eq!(registration(arch("arm64"), Path::new("/a:b")), None);
-        assert_eq!(registration(arch("arm64"), Path::new(&"/a".repeat(64))), None);
+    fn a_registration_has_what_the_kernel_reads() {
+        let line = |path: &str, names| registration(arch("arm64"), Path::new(path), names);
+        let found = line("/usr/bin/q", Names::Lost).unwrap();
+        assert!(found.starts_with(r":lathe-arm64:M::\x7f\x45\x4c\x46\x02"), "{found}");
+        assert!(found.ends_with(r"\xfe\xff\xff\xff:/usr/bin/q:CF"), "{found}");
+        assert!(line("/usr/bin/q", Names::Kept).unwrap().ends_with(":/usr/bin/q:PCF"));
+        assert_eq!(line("/a:b", Names::Lost), None);
+        assert_eq!(line(&"/a".repeat(64), Names::Lost), None);
+    }
+
+    #[test]
+    fn names_are_kept_by_emulators_that_say_so() {
+        for (text, expected) in [
+            ("qemu-aarch64 version 7.2.22 (Debian 1:7.2)\nCopyright", Names::Kept),
+            ("qemu-arm version 10.0.2", Names::Kept),
+            ("qemu-aarch64 version 5.2.0 (Debian)", Names::Lost),
+            ("something else", Names::Lost),
+        ] {
+            assert_eq!(Names::of_version(text), expected, "{text}");
+        }
     }
 }
