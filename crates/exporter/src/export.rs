@@ -56,10 +56,6 @@ pub struct Receipt {
 /// Writes one output.
 pub fn export(env: &Env<'_>, spec: &ExportSpec, request: &ExportRequest<'_>) -> Result<Receipt> {
     match spec {
-        ExportSpec::Image { names, push } => {
-            let plain = StoreSpec { names: names.clone(), push: *push, ..StoreSpec::default() };
-            store(env, &plain, request)
-        }
         ExportSpec::Store(spec) => store(env, spec, request),
         ExportSpec::Archive(spec) => archive(env, spec, request),
         ExportSpec::Tar { destination, epoch } => {

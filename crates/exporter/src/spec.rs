@@ -60,14 +60,7 @@ pub enum LayoutForm {
 /// Where the result of a build goes, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExportSpec {
-    /// [`ExportSpec::Store`] with nothing but this: what a build without outputs does.
-    Image {
-        /// The names.
-        names: Vec<Reference>,
-        /// Whether it goes to registries, too.
-        push: Push,
-    },
-    /// Into the store, and to registries.
+    /// Into the store, and to registries. The default.
     Store(StoreSpec),
     /// Into an OCI layout, or what `docker load` reads.
     Archive(ArchiveSpec),
@@ -221,7 +214,7 @@ impl ExportSpec {
 
     /// Tells whether an image is needed for it, and not the files alone.
     pub const fn needs_image(&self) -> bool {
-        matches!(self, Self::Image { .. } | Self::Store(_) | Self::Archive(_))
+        matches!(self, Self::Store(_) | Self::Archive(_))
     }
 
     /// Tells whether it writes to standard output, which only one may.
@@ -261,7 +254,7 @@ impl ExportSpec {
                 form.epoch
             }
             Self::Tar { epoch, .. } | Self::Local(LocalSpec { epoch, .. }) => *epoch,
-            Self::Image { .. } | Self::CacheOnly => None,
+            Self::CacheOnly => None,
         }
     }
 

@@ -117,6 +117,36 @@ fn links_of_an_archive_lead_below_the_destination() {
 }
 
 #[test]
+fn nothing_outside_of_the_destination_is_reached() {
+    let check = |entries: &[&str]| {
+        let (directory, root) = root();
+        let outside = directory.path().join("etc");
+        fs::create_dir(&outside).expect("made");
+        fs::write(outside.join("passwd"), "mine").expect("written");
+        let headers: Vec<_> = entries.iter().map(|text| header(text, 0o4777, 7)).collect();
+        let options = ExtractOptions { owner: None, ..mine(&root) };
+        // Some are errors; the tree outside is the same after all of them.
+        let result =
+            extract(&archive(&headers)[..], Compression::None, &root, Path::new("to"), &options);
+        let passwd = fs::metadata(outside.join("passwd")).expect("stat");
+        assert_eq!((passwd.nlink(), passwd.mode() & 0o7777, passwd.len()), (1, 0o644, 4));
+        assert_eq!(root.list(Path::new("etc")).expect("listed"), ["passwd"], "{entries:?}");
+        assert_eq!(root.list(Path::new("")).expect("listed"), ["etc", "to"], "{entries:?}");
+        result.is_ok()
+    };
+    assert!(check(&["l->../etc", "l/passwd"]), "a link, then a file through it");
+    assert!(!check(&["l->../etc", "h=>l/passwd"]), "a hard link through a link");
+    assert!(!check(&["h=>../etc/passwd"]), "a hard link to a name above");
+    assert!(check(&["l->../etc/passwd", "h=>l", "h"]), "a second name of a link, then a file");
+    assert!(check(&["l->../etc/passwd", "l"]), "a link, then a file of its name");
+    assert!(check(&["l->../etc", "l/"]), "a directory where there is a link");
+    assert!(check(&["a->..", "b->a/..", "b/etc/passwd"]), "links in a row");
+    assert!(check(&["../etc/passwd", "/etc/passwd", "x/../../etc/passwd"]), "names above");
+    assert!(check(&["l->../etc", "l/.wh.passwd", "l/.wh..wh..opq"]), "no whiteouts here");
+    assert!(check(&["l->.", "l/l/l/x"]), "a link to its own directory");
+}
+
+#[test]
 fn a_directory_goes_where_a_link_in_its_place_leads() {
     #[track_caller]
     fn check(before: &[&str], entries: &[&str], expected: &[&str]) {
