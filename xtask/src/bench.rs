@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use self::report::{Row, Unit};
 use self::tool::Tool;
+use crate::cargo;
 use crate::examples::{self, Example};
 use crate::lathe::{self, Lathe};
 use crate::registries;
@@ -31,6 +32,31 @@ Measures builds and writes the table of docs/benchmarks.md.
 
 /// `RUN` steps of the build that measures what one costs.
 const STEPS: usize = 50;
+
+/// A program of a crate that measures a part by itself, and prints `name=value` pairs.
+struct Measurement {
+    what: &'static str,
+    package: &'static str,
+    program: &'static str,
+    figure: &'static str,
+    goal: f64,
+}
+
+const PARSE: Measurement = Measurement {
+    what: "a Dockerfile of 10,000 lines, parsed",
+    package: "lathe-dockerfile",
+    program: "parse_speed",
+    figure: "parse_ms",
+    goal: 10.0,
+};
+
+const MATCH: Measurement = Measurement {
+    what: "100,000 paths against 100 ignore patterns, beyond the walk",
+    package: "lathe-pattern",
+    program: "match_speed",
+    figure: "ms",
+    goal: 150.0,
+};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -92,6 +118,8 @@ fn bench(request: &Request, place: &Path) -> Result<ExitCode> {
     rows.push(cached(&tools, request.rounds)?);
     rows.push(steps(&tools, place, request.rounds.min(5))?);
     rows.push(memory(&tools[0], place)?);
+    rows.push(example(&PARSE, tools.len())?);
+    rows.push(example(&MATCH, tools.len())?);
     let table = report::table(&rows, &tools, request.rounds)?;
     println!("\n{table}");
     if request.check {
@@ -100,6 +128,21 @@ fn bench(request: &Request, place: &Path) -> Result<ExitCode> {
     }
     report::write(&sh::repository().join("docs/benchmarks.md"), &table)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a measurement of a part, which other tools do not have.
+fn example(part: &Measurement, tools: usize) -> Result<Row> {
+    let Measurement { what, package, program, figure, goal } = part;
+    let words = ["run", "--release", "--quiet", "--package", package, "--example", program];
+    let text = cargo::cargo().args(words).read()?;
+    let prefix = format!("{figure}=");
+    let value = text.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
+    let value = value.with_context(|| format!("`{program}` says no {figure}: {text}"))?;
+    let value: f64 = value.parse().with_context(|| format!("`{program}` says {figure}={value}"))?;
+    println!("{what}: {value:.1} ms");
+    let mut figures = vec![Some(value)];
+    figures.resize(tools, None);
+    Ok(Row { what: (*what).to_owned(), unit: Unit::Milliseconds, figures, goal: Some(*goal) })
 }
 
 /// Removes what the tools have left; a build that failed may leave mounts, which would make `rm` fail.

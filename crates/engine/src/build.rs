@@ -26,7 +26,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
         lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
             .map_err(|errors| source.errors(&errors))?;
     let found = [parsed, planned.warnings, warnings].concat();
-    let findings = settle(source, &file, found, &Lint::of(&inputs.frontend))?;
+    let findings = settle(source, &file, found, &Lint::of(&inputs.frontend)?)?;
     let epoch = inputs.epoch(engine, request, &epoch)?;
     outputs::check(engine, request, epoch)?;
     let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };

@@ -79,7 +79,7 @@ pub fn check(engine: &Engine, request: &BuildRequest) -> Result<CheckReport> {
     }
     let source = &inputs.dockerfile;
     let parse = lathe_dockerfile::parse(&source.text);
-    let lint = Lint::of(&inputs.frontend);
+    let lint = Lint::of(&inputs.frontend)?;
     let has_errors = parse.has_errors();
     let mut found = parse.diagnostics;
     // What is no Dockerfile has no stages to look into, but its other lines can be told.

@@ -53,6 +53,16 @@ pub enum Error {
     /// `SOURCE_DATE_EPOCH` names something without a time of its own.
     #[error("SOURCE_DATE_EPOCH: {0} has no time of its own")]
     NoTime(String),
+    /// The build argument that says which rules apply is wrong.
+    #[error("BUILDKIT_DOCKERFILE_CHECK={value}: {reason}")]
+    Check {
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to type.
+        help: String,
+    },
     /// An archive on standard input was built a second time.
     #[error("the build context was read from standard input already")]
     ReadTwice,
@@ -119,6 +129,7 @@ impl Error {
             | Self::NoContext(_)
             | Self::NoTime(_)
             | Self::ReadTwice
+            | Self::Check { .. }
             | Self::ReservedContext(_)
             | Self::NotAllowed { .. } => FailureKind::User,
             Self::Step { .. } => FailureKind::Step,
@@ -149,6 +160,7 @@ impl Error {
             Self::NoTime(_) => Some(
                 "a folder has none: give seconds, as `--build-arg SOURCE_DATE_EPOCH=0`".to_owned(),
             ),
+            Self::Check { help, .. } => Some(help.clone()),
             Self::NotAllowed { entitlement, .. } => Some(format!("add `--allow {entitlement}`")),
             _ => None,
         }

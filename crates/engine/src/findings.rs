@@ -3,17 +3,27 @@
 use lathe_dockerfile::{CheckOptions, Diagnostic, Dockerfile};
 use lathe_frontend::FrontendOptions;
 
-use crate::{Result, dockerfile::Source};
+use crate::{Error, Result, dockerfile::Source};
+
+/// The build argument that takes the place of the directive.
+const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// Which rules apply, as `BUILDKIT_DOCKERFILE_CHECK` says it in place of `# check=`.
 #[derive(Debug, Default)]
 pub(crate) struct Lint(Option<CheckOptions>);
 
 impl Lint {
-    /// Reads the build argument. What is wrong in it counts as not there.
-    pub(crate) fn of(options: &FrontendOptions) -> Self {
-        let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
-        Self(given.and_then(|text| CheckOptions::parse(text).ok()))
+    /// Reads the build argument.
+    pub(crate) fn of(options: &FrontendOptions) -> Result<Self> {
+        let given = options.build_args.get(CHECK_ARGUMENT);
+        let parse = |text: &String| {
+            CheckOptions::parse(text).map_err(|error| Error::Check {
+                value: text.clone(),
+                reason: error.to_string(),
+                help: error.help(),
+            })
+        };
+        Ok(Self(given.map(parse).transpose()?))
     }
 }
 
