@@ -9,18 +9,14 @@
 //! one, in which the sandboxed processes then run.
 
 mod elf;
+mod programs;
 mod registry;
 
-use std::fs::File;
 use std::io;
-use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
-use std::process::Stdio;
 
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
@@ -33,16 +29,13 @@ use crate::Result;
 use crate::spawn;
 use elf::ARCHITECTURES;
 use elf::Architecture;
+use programs::find_emulator;
+use programs::is_static_program;
 use registry::Entry;
-use registry::Names;
 
 const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 /// First kernel with a registry for each user namespace.
 const OWN_REGISTRY: (u32, u32) = (6, 7);
-/// Where emulators are, besides the `PATH`.
-const USUAL_FOLDERS: [&str; 2] = ["/usr/bin", "/usr/local/bin"];
-/// Enough of a program to hold its program headers.
-const START: u64 = 8192;
 
 /// Whether programs of an architecture can be executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,34 +177,6 @@ fn registered() -> Option<Vec<Entry>> {
     Some(paths.iter().filter_map(entry).collect())
 }
 
-/// Returns a static emulator that is installed: any other would need its
-/// libraries inside of the image.
-fn find_emulator(architecture: &Architecture) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
-    let folders: Vec<PathBuf> = folders.chain(USUAL_FOLDERS.map(PathBuf::from)).collect();
-    let names =
-        [format!("qemu-{}-static", architecture.qemu), format!("qemu-{}", architecture.qemu)];
-    names
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|path| is_static_program(path))
-}
-
-fn is_static_program(path: &Path) -> bool {
-    let read = || -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
-            return Ok(Vec::new());
-        }
-        let mut start = Vec::new();
-        file.take(START).read_to_end(&mut start)?;
-        Ok(start)
-    };
-    read().is_ok_and(|start| elf::is_static(&start) == Some(true))
-}
-
 /// Returns the first two numbers of the kernel's version.
 fn kernel() -> (u32, u32) {
     let name = rustix::system::uname();
@@ -274,21 +239,16 @@ fn registrations() -> Vec<String> {
             .filter_map(|architecture| Some((architecture, interpreter(architecture)?)))
             .map(|(architecture, interpreter)| {
                 scope.spawn(move || {
-                    registry::registration(architecture, &interpreter, names(&interpreter))
+                    registry::registration(
+                        architecture,
+                        &interpreter,
+                        programs::names(&interpreter),
+                    )
                 })
             })
             .collect();
         lines.into_iter().filter_map(|line| line.join().ok().flatten()).collect()
     })
-}
-
-fn names(interpreter: &Path) -> Names {
-    let mut command = Command::new(interpreter);
-    let asked = command.arg("--version").env_clear().stdin(Stdio::null()).stderr(Stdio::null());
-    // Whatever does not answer is taken for old.
-    asked
-        .output()
-        .map_or(Names::Lost, |answer| Names::of_version(&String::from_utf8_lossy(&answer.stdout)))
 }
 
 /// Returns whether all ids are the machine's: so this is root of the machine.

@@ -6,13 +6,15 @@
 //! that socket, never as inheritable descriptors, which another thread's child
 //! could catch.
 
+mod check;
+mod streams;
+
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Child;
 use std::process::Command;
@@ -25,15 +27,12 @@ use rustix::thread::ThreadNameSpaceType;
 
 use crate::Error;
 use crate::Exit;
-use crate::LentSocket;
 use crate::Lifetime;
 use crate::Network;
-use crate::Output;
 use crate::Process;
 use crate::Result;
 use crate::Sandbox;
 use crate::Security;
-use crate::Stdin;
 use crate::Stdio;
 use crate::channel::Channel;
 use crate::exe;
@@ -122,9 +121,8 @@ impl Running {
 /// The calling process must be root in its user namespace and have a mount
 /// namespace of its own.
 pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Running> {
-    check_hostname(sandbox)?;
-    check_sockets(sandbox)?;
-    let mut fds = open_streams(stdio)?;
+    check::sandbox(sandbox)?;
+    let mut fds = streams::open(stdio)?;
     if let Network::Join(path) = &sandbox.network {
         let namespace =
             File::open(path).map_err(|source| Error::Namespace { path: path.clone(), source })?;
@@ -149,32 +147,6 @@ pub fn spawn(sandbox: &Sandbox, process: &Process, stdio: Stdio) -> Result<Runni
     Ok(running)
 }
 
-/// Refuses a name which the kernel would, or which would be more than a name in
-/// `/etc/hosts`.
-fn check_hostname(sandbox: &Sandbox) -> Result<()> {
-    let Some(name) = &sandbox.hostname else { return Ok(()) };
-    let odd = |character: char| character.is_whitespace() || character.is_control();
-    let problem = match name.len() {
-        0 => "it is empty",
-        65.. => "it has more than 64 bytes",
-        _ if name.contains(odd) => "it contains white space",
-        _ => return Ok(()),
-    };
-    Err(Error::Hostname { name: name.clone(), problem })
-}
-
-/// Finds a mistyped socket before the process does, which could not tell why.
-fn check_sockets(sandbox: &Sandbox) -> Result<()> {
-    for LentSocket { upstream, .. } in &sandbox.sockets {
-        let failed = |source| Error::Upstream { path: upstream.clone(), source };
-        let kind = std::fs::metadata(upstream).map_err(failed)?.file_type();
-        if !kind.is_socket() {
-            return Err(failed(io::Error::other("not a socket")));
-        }
-    }
-    Ok(())
-}
-
 /// Starts `process` beside the running process `pid`, in all of its namespaces,
 /// held back as `security` says.
 ///
@@ -188,7 +160,7 @@ pub fn exec_into(pid: i32, security: Security, process: &Process, stdio: Stdio) 
     let pidfd = rustix::process::pidfd_open(target, PidfdFlags::empty())
         .map_err(|errno| namespace_error(errno.into()))?;
     let namespaces = foreign_namespaces(pid).map_err(namespace_error)?.bits();
-    let mut fds = open_streams(stdio)?;
+    let mut fds = streams::open(stdio)?;
     fds.push(pidfd);
     let task = Task::Join(Join { namespaces });
     start(task, process, security, &[], fds).map(|(running, _)| running)
@@ -336,30 +308,4 @@ impl Drop for Stage {
             self.reap();
         }
     }
-}
-
-/// Returns the descriptors of the three streams.
-fn open_streams(stdio: Stdio) -> Result<Vec<OwnedFd>> {
-    let stdin = match stdio.stdin {
-        Stdin::Fd(fd) => fd,
-        Stdin::Null => null("stdin")?,
-        Stdin::Inherit => duplicate("stdin", io::stdin().as_fd())?,
-    };
-    let output = |stream, output, inherited: BorrowedFd<'_>| match output {
-        Output::Fd(fd) => Ok(fd),
-        Output::Null => null(stream),
-        Output::Inherit => duplicate(stream, inherited),
-    };
-    let stdout = output("stdout", stdio.stdout, io::stdout().as_fd())?;
-    let stderr = output("stderr", stdio.stderr, io::stderr().as_fd())?;
-    Ok(vec![stdin, stdout, stderr])
-}
-
-fn null(stream: &'static str) -> Result<OwnedFd> {
-    let file = File::options().read(true).write(true).open("/dev/null");
-    Ok(file.map_err(|source| Error::Stream { stream, source })?.into())
-}
-
-fn duplicate(stream: &'static str, fd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fd.try_clone_to_owned().map_err(|source| Error::Stream { stream, source })
 }

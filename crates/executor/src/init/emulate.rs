@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 
 use super::FAILED;
 use super::die_with_stage;
-use super::wait_child;
+use super::supervise::wait_child;
 use crate::channel::Channel;
 use crate::emulation;
 use crate::sys;
