@@ -1,6 +1,7 @@
 //! Writes what was built to where it was asked for, and reads archives of images back.
 //!
 //! ```text
+//! snapshots ─squash─► one snapshot in place of the topmost (`--squash`)
 //! snapshots ─layers─► LayerEntry[] ─(lathe_oci::assemble)─► BuiltImage ─export─► Receipt
 //!                                                                       ├ the store, under names
 //!                                                                       ├ OCI layout, archive or folder
@@ -11,6 +12,8 @@
 //! ```
 //!
 //! An exporter never builds, compares or chooses: all that it writes was decided before.
+//! What an image looks like where it goes (how its layers are compressed, whose media types it
+//! has, its annotations) is the output's matter: `form.rs` makes that of the one built image.
 //! Start with [`ExportSpec`], [`layers`] and [`export`].
 //!
 //! # Invariants

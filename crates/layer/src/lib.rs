@@ -5,6 +5,7 @@
 //!                            └──► gzip | zstd ─► blob in the store, its sha256 on the way
 //! blob ─► gunzip | unzstd ─► sha256 = diffID
 //!                      └──► tar ─unpack─► directory (whiteouts applied), through rootfs' door
+//! archive of ADD ─► gunzip | bunzip2 | unxz | unzstd ─► tar ─extract─► below a directory
 //! ```
 //!
 //! Formats: OCI image specification, `layer.md`; tar as Go's `archive/tar` writes it, so that
