@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::fs::{XattrFlags, setxattr};
 
 use super::line::Word;
 use crate::sh::Cmd;
@@ -109,8 +110,8 @@ impl Placed {
         }
         fs::set_permissions(&path, Permissions::from_mode(self.mode))?;
         for (name, value) in &self.attributes {
-            let set = Cmd::new("setfattr").args(["-n", name, "-v", value]).arg(&path);
-            set.run().context("extended attributes need Debian's package `attr`")?;
+            setxattr(&path, name.as_str(), value.as_bytes(), XattrFlags::empty())
+                .with_context(|| format!("set {name}"))?;
         }
         Ok(())
     }

@@ -74,6 +74,7 @@ impl World {
             "git" => has_program("git") && Path::new(GIT_BACKEND).exists(),
             "qemu" => Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists(),
             "no-qemu" => !self.has("qemu"),
+            "no-root" => !self.has("root"),
             program => has_program(program),
         }
     }
