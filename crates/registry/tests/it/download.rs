@@ -123,7 +123,7 @@ fn check_redirect(location: &str, expected: &str) {
         send(stream, reply.as_bytes());
     });
     let url = server.url("/a?secret=1");
-    let error = client("", None).get(&url, &GetRequest::default()).unwrap_err().to_string();
+    let error = client("", None).get(&url, &GetRequest::default()).expect_err(expected).to_string();
     let host = &server.host;
     assert_eq!(error, format!("download http://{host}/a: {host}: {expected}"));
 }

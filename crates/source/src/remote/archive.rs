@@ -1,6 +1,10 @@
 //! Archives that become a context: from standard input, or downloaded.
 
-use std::{io::Read, path::Path};
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use lathe_layer::{Codec, ExtractOptions, Probe};
 use lathe_rootfs::Root;
@@ -30,10 +34,13 @@ pub fn is_archive(head: &[u8]) -> bool {
 impl Remotes {
     /// Unpacks an archive, compressed or not, into a snapshot. `name` is for errors. Owners, modes
     /// and times are the archive's.
-    pub fn archive(&self, mut archive: impl Read + Send, name: &str) -> Result<Fetched> {
+    pub fn archive(&self, archive: impl Read + Send, name: &str) -> Result<Fetched> {
         let io = |source| Error::Io { action: "read", subject: name.to_owned(), source };
+        let broken = Mutex::new(None);
+        let mut archive = Watched { inner: archive, remotes: self, broken: &broken };
         let mut head = Vec::new();
-        archive.by_ref().take(HEAD).read_to_end(&mut head).map_err(io)?;
+        let read = archive.by_ref().take(HEAD).read_to_end(&mut head);
+        read.map_err(|error| if self.is_cancelled() { Error::Cancelled } else { io(error) })?;
         let codec = match lathe_layer::probe(&head[..])? {
             Probe::Archive(codec) => codec,
             Probe::Unsupported(_) | Probe::Other => {
@@ -45,11 +52,17 @@ impl Remotes {
             let mounted = active.mount()?;
             let root = Root::open(mounted.path())?;
             let made = root.stat(Path::new(""))?.mtime;
-            let stream = Cancellable { inner: head.chain(archive), remotes: self };
             let options = ExtractOptions::default();
-            lathe_layer::extract(stream, codec, &root, Path::new(""), &options).map_err(
-                |error| if self.is_cancelled() { Error::Cancelled } else { error.into() },
-            )?;
+            let stream = head.chain(archive);
+            let extracted = lathe_layer::extract(stream, codec, &root, Path::new(""), &options);
+            if self.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            // Of a stream that breaks, the extractor may only see that it ends.
+            if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Err(io(error));
+            }
+            extracted?;
             // Where the archive does not have the top folder, its time would be the present, and
             // another one each time.
             if root.stat(Path::new(""))?.mtime >= made {
@@ -64,17 +77,25 @@ impl Remotes {
     }
 }
 
-/// Ends with an error when the user has enough.
-struct Cancellable<'a, R> {
+/// Ends with an error when the user has enough, and remembers the error that it ended with.
+struct Watched<'a, R> {
     inner: R,
     remotes: &'a Remotes,
+    broken: &'a Mutex<Option<io::Error>>,
 }
 
-impl<R: Read> Read for Cancellable<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.remotes.is_cancelled() {
-            return Err(std::io::Error::other(Error::Cancelled));
+            return Err(io::Error::other(Error::Cancelled));
         }
-        self.inner.read(buffer)
+        let result = self.inner.read(buffer);
+        if let Err(error) = &result
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            let copy = io::Error::new(error.kind(), error.to_string());
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+        }
+        result
     }
 }

@@ -63,42 +63,55 @@ impl Remotes {
     /// [`Error::GitCommit`], [`Error::GitChecksum`], [`Error::GitFolder`], [`Error::GitUrl`].
     pub fn git(&self, source: &GitSource, step: Option<StepId>) -> Result<Fetched> {
         let url = GitUrl::parse(&source.url)?;
+        // The id in the reference counts first: the checksum is compared with it.
+        let pinned = match &source.reference {
+            GitReference::Any(name) if is_id(name) => Some(name.as_str()),
+            _ => source.commit(),
+        };
         // With `.git` it matters by which name the commit was found.
-        if let Some(commit) = source.commit().filter(|_| !source.keep_git_dir)
-            && let Some(known) =
-                self.known_checkout(&key(source, &url, &Resolved::commit(commit)))?
+        if let Some(id) = pinned.filter(|_| !source.keep_git_dir)
+            && let Some(known) = self.known_checkout(source, &url, &Resolved::commit(id))?
         {
-            return Ok(known.into());
+            return Ok(known);
         }
         let places = Places::make(self.images.store.directory())?;
         let session = Session { remotes: self, main: &url, places, step };
         let git = session.git(&url);
-        let mut resolved = session.resolve(&git, source)?;
-        check(source, &url, &resolved)?;
-        if let Some(known) = self.known_checkout(&key(source, &url, &resolved))? {
-            return Ok(known.into());
-        }
-        let commit = session.bring(&git, &resolved)?;
-        if commit != resolved.commit {
-            // The name has moved since, or the id was one of a tag.
-            let tag = (resolved.name.is_none()).then(|| resolved.commit.clone());
-            resolved = Resolved { commit, name: resolved.name, tag };
+        let resolved = session.resolve(&git, source)?;
+        // An id may be that of a tag; then its commit is not known before it is here.
+        if resolved.name.is_some() {
             check(source, &url, &resolved)?;
         }
+        if let Some(known) = self.known_checkout(source, &url, &resolved)? {
+            return Ok(known);
+        }
+        let commit = session.bring(&git, &resolved)?;
+        let resolved = resolved.with_commit(commit);
+        check(source, &url, &resolved)?;
         let known = session.check_out(&git, source, &resolved)?;
         let mut keys = vec![key(source, &url, &resolved)];
-        keys.extend(source.commit().map(|commit| key(source, &url, &Resolved::commit(commit))));
+        keys.extend(pinned.map(|id| key(source, &url, &Resolved::commit(id))));
         let bytes = serde_json::to_vec(&known).expect("texts and numbers can be written as JSON");
         let memos = keys.iter().map(|key| (key.as_bytes(), bytes.as_slice()));
         self.images.store.memo_put(CHECKOUTS, memos)?;
         Ok(known.into())
     }
 
-    fn known_checkout(&self, key: &str) -> Result<Option<Known>> {
+    /// Returns what became of a commit earlier, if it is still here and the one that is wanted.
+    fn known_checkout(
+        &self,
+        source: &GitSource,
+        url: &GitUrl,
+        resolved: &Resolved,
+    ) -> Result<Option<Fetched>> {
         let store = &self.images.store;
+        let key = key(source, url, resolved);
         let Some(bytes) = store.memo_get(CHECKOUTS, key.as_bytes())? else { return Ok(None) };
         match serde_json::from_slice::<Known>(&bytes).ok() {
-            Some(known) if store.snapshot(known.snapshot)?.is_some() => Ok(Some(known)),
+            Some(known) if store.snapshot(known.snapshot)?.is_some() => {
+                check(source, url, &resolved.clone().with_commit(known.commit.clone()))?;
+                Ok(Some(known.into()))
+            }
             _ => Ok(None),
         }
     }
@@ -125,10 +138,6 @@ fn check(source: &GitSource, url: &GitUrl, resolved: &Resolved) -> Result<()> {
     let wanted = checksum.to_ascii_lowercase();
     let tag = resolved.tag.as_deref();
     if resolved.commit.starts_with(&wanted) || tag.is_some_and(|tag| tag.starts_with(&wanted)) {
-        return Ok(());
-    }
-    // The commit of an id is not known before it is here.
-    if resolved.name.is_none() && is_id(&wanted) && tag.is_none() {
         return Ok(());
     }
     let got = match tag {

@@ -32,6 +32,13 @@ impl Resolved {
     pub(super) fn commit(id: &str) -> Self {
         Self { commit: id.to_ascii_lowercase(), name: None, tag: None }
     }
+
+    /// Returns the same with the commit that it turned out to be: a name may have moved, and an id
+    /// may be that of a tag.
+    pub(super) fn with_commit(self, commit: String) -> Self {
+        let by_id = self.name.is_none() && self.commit != commit;
+        Self { tag: if by_id { Some(self.commit) } else { self.tag }, name: self.name, commit }
+    }
 }
 
 /// Tells whether a text is the whole id of an object: of SHA-1, or of SHA-256.
