@@ -156,7 +156,7 @@ impl Tree<'_> {
         };
         if !has_wildcards(start) && !has_wildcards(kept) {
             let path = PathBuf::from(unescape(start)).join(unescape(kept));
-            self.check_exists(&path, place)?;
+            self.check_exists(&lathe_rootfs::clean(&path), place)?;
         }
         let starts = if has_wildcards(start) {
             self.glob(start)?

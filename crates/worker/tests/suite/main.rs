@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use lathe_event::{Cancel, NullSink};
+use lathe_event::{Cancel, Event, RecordingSink};
 use lathe_executor::Network;
 use lathe_graph::{
     CopyAction, ExecMount, ExecMountKind, ExecOp, FileAction, FileOp, GraphBuilder, Input,
@@ -22,7 +22,12 @@ use lathe_snapshot::Snapshots;
 use lathe_solver::{NodeId, OpRunner as _};
 use lathe_source::{Images, Remotes};
 use lathe_store::{SnapshotId, Store};
+use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, ContextFiles, Output, RunPolicy, Worker};
+
+mod caches;
+mod copies;
+mod runs;
 
 type Case = fn(&Bench);
 
@@ -30,26 +35,50 @@ fn main() -> ExitCode {
     if let Some(code) = lathe_executor::init_main() {
         return ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX));
     }
-    if std::env::args().any(|argument| argument == "--list") {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
+    let as_other = arguments.iter().any(|argument| argument == "other");
+    if !as_other && !run_as_other() {
+        return ExitCode::FAILURE;
+    }
+    let who = if as_other { "as a normal user" } else { "as oneself" };
     let entered = match lathe_userns::enter() {
         Ok(entered) => entered,
         Err(error) => {
-            println!("SKIP all: {error}");
+            println!("SKIP {who}: {error}");
             return ExitCode::SUCCESS;
         }
     };
-    let cases: [(&str, Case); 3] = [
+    let own: [(&str, Case); 3] = [
         ("what_fails_leaves_nothing", inv_worker_commit_what_fails_leaves_nothing),
         ("what_is_lent_leaves_no_trace", inv_worker_traces_what_is_lent_is_not_kept),
         ("links_do_not_lead_out_of_an_input", inv_worker_inside_links_do_not_lead_out),
     ];
-    for (name, case) in cases {
+    for (name, case) in own.iter().chain(&copies::CASES).chain(&runs::CASES).chain(&caches::CASES) {
         case(&Bench::new(entered.userxattr()));
-        println!("{name} ok");
+        println!("{name} {who} ok");
     }
     ExitCode::SUCCESS
+}
+
+/// Runs this executable as a normal user as well, when that can be done; says whether it passed.
+fn run_as_other() -> bool {
+    let is_root = fs::metadata("/proc/self").expect("stat").uid() == 0;
+    if !is_root || !Path::new("/usr/bin/setpriv").exists() {
+        println!("SKIP as a normal user: needs root and setpriv");
+        return true;
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("open it");
+    let program = place.path().join("suite");
+    // The executable's own directory may be closed to others.
+    fs::copy("/proc/self/exe", &program).expect("copy the test");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "54323", "--regid", "54323", "--clear-groups"]);
+    command.arg(&program).arg("other").env("TMPDIR", place.path()).env("HOME", place.path());
+    command.status().expect("run the child").success()
 }
 
 /// A store and a build context of its own.
@@ -57,6 +86,67 @@ struct Bench {
     folder: tempfile::TempDir,
     store: Store,
     snapshots: Snapshots,
+}
+
+/// How one operation is run.
+struct Request {
+    op: Op,
+    base: Option<SnapshotId>,
+    /// The second input; the folder of the context where `None`.
+    from: Option<SnapshotId>,
+    policy: RunPolicy,
+    epoch: Option<Timestamp>,
+    cancel: Cancel,
+}
+
+impl Request {
+    fn new(op: Op, base: Option<SnapshotId>) -> Self {
+        Self { op, base, from: None, policy: policy(), epoch: None, cancel: Cancel::new() }
+    }
+}
+
+/// What an operation did.
+struct Ran {
+    output: lathe_worker::Result<SnapshotId>,
+    /// What of the second input counts for the key; empty when that failed.
+    key: Vec<(String, String)>,
+    events: Vec<Event>,
+}
+
+impl Ran {
+    /// Returns all that the process wrote.
+    fn log(&self) -> String {
+        let mut log = Vec::new();
+        for event in &self.events {
+            if let Event::StepLog { bytes, .. } = event {
+                log.extend_from_slice(bytes);
+            }
+        }
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    #[track_caller]
+    fn error(&self) -> String {
+        self.output.as_ref().expect_err("it fails").to_string()
+    }
+
+    #[track_caller]
+    fn snapshot(&self) -> SnapshotId {
+        match &self.output {
+            Ok(snapshot) => *snapshot,
+            Err(error) => panic!("{}\n{}", chain(error), self.log()),
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 impl Bench {
@@ -81,20 +171,28 @@ impl Bench {
 
     /// Runs one operation whose inputs are the base and the context.
     fn run(&self, op: Op, base: SnapshotId) -> lathe_worker::Result<Output> {
+        self.run_with(Request::new(op, Some(base))).output.map(Output::Snapshot)
+    }
+
+    fn run_with(&self, request: Request) -> Ran {
         let mut graph = GraphBuilder::default();
         let local = |name: &str| Op::Source(SourceOp::Local { name: name.to_owned() });
         let below = graph.add(local("base"), Vec::new(), VertexMeta::default());
         let context = graph.add(local("context"), Vec::new(), VertexMeta::default());
         let inputs = [below, context].map(|vertex| Input { vertex, by_content: false });
-        let node = NodeId(graph.add(op, inputs.to_vec(), VertexMeta::default()).0);
+        let node = NodeId(graph.add(request.op, inputs.to_vec(), VertexMeta::default()).0);
         let graph = graph.finish();
+        let sink = Arc::new(RecordingSink::default());
         let images = Images {
             store: self.store.clone(),
             client: Arc::new(|| Err(lathe_source::Error::Cancelled)),
-            events: Arc::new(NullSink),
-            cancel: Cancel::new(),
+            events: Arc::<RecordingSink>::clone(&sink),
+            cancel: request.cancel.clone(),
         };
-        let context_files = ContextFiles::Folder { path: self.context(), dockerfile: None };
+        let context_files = match request.from {
+            Some(snapshot) => ContextFiles::Snapshot(snapshot),
+            None => ContextFiles::Folder { path: self.context(), dockerfile: None },
+        };
         let remotes = Remotes {
             images: images.clone(),
             snapshots: self.snapshots.clone(),
@@ -108,12 +206,20 @@ impl Bench {
             pinned: &BTreeMap::new(),
             contexts: &BTreeMap::from([("context".to_owned(), context_files)]),
             remotes: &remotes,
-            run: &policy(),
-            epoch: None,
-            cancel: &images.cancel,
+            run: &request.policy,
+            epoch: request.epoch,
+            cancel: &request.cancel,
         };
-        let context = worker.run(NodeId(context.0), &[])?;
-        worker.run(node, &[Output::Snapshot(base), context])
+        let context = worker.run(NodeId(context.0), &[]).expect("open the context");
+        let key = worker.content(node, 1, &context).unwrap_or_default();
+        let key = key.into_iter().map(|part| (part.name, part.value)).collect();
+        // Without a base the operation says so itself, and the input is not looked at.
+        let base = request.base.map_or_else(|| context.clone(), Output::Snapshot);
+        let output = worker.run(node, &[base, context]).map(|output| match output {
+            Output::Snapshot(snapshot) => snapshot,
+            Output::Context(_) => panic!("an operation makes snapshots"),
+        });
+        Ran { output, key, events: sink.take() }
     }
 
     /// Returns how many snapshots are on the disk, recorded or not.
@@ -123,6 +229,39 @@ impl Bench {
         assert_eq!(recorded, folders, "each folder has its record");
         folders
     }
+}
+
+/// Makes files: `dir/`, `file=content`, `link->target`.
+fn plant(root: &Path, lines: &[&str]) {
+    for line in lines {
+        let (path, _) = line.split_once("->").or(line.split_once('=')).unwrap_or((line, ""));
+        let parent = root.join(path);
+        fs::create_dir_all(parent.parent().expect("below the root")).expect("make the parents");
+        if let Some((path, target)) = line.split_once("->") {
+            symlink(target, root.join(path)).expect("link");
+        } else if let Some((path, content)) = line.split_once('=') {
+            fs::write(root.join(path), content).expect("write");
+        } else {
+            fs::create_dir_all(root.join(line)).expect("make a directory");
+        }
+    }
+}
+
+/// Returns files as [`plant`] takes them, sorted; of several lines of content only the first.
+fn dump(root: &Path) -> Vec<String> {
+    let line = |path: String| {
+        let file = root.join(&path);
+        let metadata = file.symlink_metadata().expect("stat");
+        if metadata.is_dir() {
+            return format!("{path}/");
+        }
+        if metadata.is_symlink() {
+            return format!("{path}->{}", fs::read_link(file).expect("read the link").display());
+        }
+        let bytes = fs::read(file).expect("read");
+        format!("{path}={}", String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default())
+    };
+    list(root, root).into_iter().map(line).collect()
 }
 
 fn policy() -> RunPolicy {

@@ -1,0 +1,2 @@
+use super::Case;
+pub(crate) const CASES: [(&str, Case); 0] = [];
