@@ -247,7 +247,8 @@ fn refused(controller: &str, action: &str, path: &Path, error: &io::Error) -> Un
     let path = path.display();
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            " (a normal user needs a group that was delegated: `systemd-run --user --scope`)"
+            " (a normal user needs a group of version 2 that was delegated: \
+             `systemd-run --user --scope`)"
         }
         io::ErrorKind::ResourceBusy => " (there are processes in this group)",
         io::ErrorKind::ReadOnlyFilesystem => " (control groups are read-only in this container)",
