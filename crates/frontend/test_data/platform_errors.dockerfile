@@ -1,3 +1,3 @@
 FROM --platform=$NOPE a
-FROM --platform=linux b
+FROM --platform=linus b
 FROM --platform=linux/amd64 c

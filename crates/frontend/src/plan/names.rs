@@ -44,7 +44,7 @@ impl Cx<'_> {
             self.error(Diagnostic::error(word.span, message).help(help));
             return None;
         }
-        match text.parse() {
+        match parse_platform(&text, &self.options.build_platform) {
             Ok(platform) => Some(platform),
             Err(error) => {
                 let help = "a platform looks like linux/amd64 or linux/arm/v7";
@@ -177,6 +177,31 @@ impl Cx<'_> {
     }
 }
 
+/// Operating systems that may stand for a platform of the builder's architecture.
+const SYSTEMS: [&str; 4] = ["linux", "windows", "darwin", "freebsd"];
+
+/// Architectures that may stand for a platform of the builder's operating system, with those that
+/// [`Platform`] takes for another word for them.
+const ARCHITECTURES: [&str; 16] = [
+    "386", "aarch64", "amd64", "arm", "arm64", "armhf", "i386", "loong64", "mips64le", "ppc64le",
+    "riscv64", "s390x", "wasm", "x86-64", "x86_64", "mips64",
+];
+
+/// Reads a platform as containerd does: a system or an architecture alone is completed.
+fn parse_platform(text: &str, own: &Platform) -> Result<Platform, lathe_oci::Error> {
+    let lower = text.to_ascii_lowercase();
+    match lower.as_str() {
+        system if SYSTEMS.contains(&system) => {
+            Ok(Platform { os: lower, os_version: None, ..own.clone() })
+        }
+        "i386" => format!("{}/386", own.os).parse(),
+        architecture if ARCHITECTURES.contains(&architecture) => {
+            format!("{}/{architecture}", own.os).parse()
+        }
+        _ => text.parse(),
+    }
+}
+
 fn wanted(reference: &Reference, platform: &Platform) -> Base {
     Base::Image(Box::new(WantedImage {
         reference: reference.clone().with_default_tag(),
@@ -200,4 +225,27 @@ fn from_words(instruction: &Instruction) -> Vec<&Word> {
         _ => Vec::new(),
     };
     words.into_iter().filter(|word| !word.raw.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_may_be_a_system_or_an_architecture_alone() {
+        let own: Platform = "linux/arm/v7".parse().unwrap();
+        let check = |text: &str, expected: &str| {
+            let found = parse_platform(text, &own).map(|platform| platform.to_string());
+            assert_eq!(found.ok().as_deref(), Some(expected), "{text}");
+        };
+        check("linux", "linux/arm/v7");
+        check("Windows", "windows/arm/v7");
+        check("arm64", "linux/arm64");
+        check("x86_64", "linux/amd64");
+        check("i386", "linux/386");
+        check("linux/s390x", "linux/s390x");
+        for text in ["", "plan9os", "a/b/c/d", "linux/"] {
+            assert!(parse_platform(text, &own).is_err(), "{text}");
+        }
+    }
 }
