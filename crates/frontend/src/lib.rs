@@ -11,7 +11,8 @@
 //! # Invariants
 //! - `INV-FRONTEND-REACHABLE`: only stages that the target needs are in a [`StageGraph`], unless
 //!   all are asked for.
-//! - `INV-FRONTEND-NAMES`: a name becomes a stage or a reference in `plan` and nowhere else.
+//! - `INV-FRONTEND-NAMES`: a name of an instruction becomes a stage or a reference in `plan` and
+//!   nowhere else.
 //! - `INV-FRONTEND-PINNED`: a [`lathe_graph::SourceOp::Image`] has a digest, never a tag.
 //! - `INV-FRONTEND-HISTORY`: each history item that is not empty has the vertex of its layer.
 #![forbid(unsafe_code)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use lathe_dockerfile::{Diagnostic, Dockerfile, InstructionKind, Rule, Span, ast::Arg, suggest};
+use lathe_dockerfile::{
+    CheckOptions, Diagnostic, Dockerfile, InstructionKind, Rule, Span, ast::Arg, suggest,
+};
 
 use crate::{
     FrontendOptions, StageGraph,
@@ -15,6 +17,10 @@ pub(super) fn build_args(
     stages: &StageGraph,
     options: &FrontendOptions,
 ) -> Vec<Diagnostic> {
+    // A Dockerfile that wants findings to be errors does not mean what others hand to it.
+    if is_strict(file, options) {
+        return Vec::new();
+    }
     let in_stages = file.stages.iter().flat_map(|stage| &stage.instructions);
     let in_stages = in_stages.filter_map(|instruction| taken(&instruction.kind));
     let triggers = stages.stages.iter().flat_map(|stage| &stage.triggers);
@@ -41,6 +47,13 @@ pub(super) fn build_args(
         warning.did_you_mean(suggest(name, declared.iter().copied()))
     };
     options.build_args.keys().filter(|name| !known(name)).map(warn).collect()
+}
+
+/// Tells whether `error=true` is asked for.
+fn is_strict(file: &Dockerfile, options: &FrontendOptions) -> bool {
+    let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
+    let text = given.or_else(|| Some(&file.directives.check.as_ref()?.raw));
+    text.and_then(|text| CheckOptions::parse(text).ok()).is_some_and(|check| check.error)
 }
 
 /// Returns the `ARG` that an instruction is, or will be in a build on top.

@@ -1,0 +1,3 @@
+# check=error=true
+#: arg NOBODY=takes
+FROM base
