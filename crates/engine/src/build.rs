@@ -33,9 +33,11 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let solution = solve(engine, request, &inputs, &work)?;
     let (image, size) = assemble(engine, request, &work, &solution)?;
     let receipts = export(engine, request, &image, size, epoch, top(&target, &solution))?;
+    // An output may give the image another form, and so another manifest.
+    let written = receipts.iter().find_map(|receipt| receipt.manifest.clone());
     Ok(BuildOutcome {
         image: *image.id(),
-        manifest: image.manifest.descriptor().clone(),
+        manifest: written.unwrap_or_else(|| image.manifest.descriptor().clone()),
         size,
         receipts,
         steps: report(&graph, &solution),

@@ -14,9 +14,9 @@ use lathe_frontend::{Epoch, FrontendOptions, NamedContext, Remote};
 use lathe_graph::SourceOp;
 use lathe_oci::Reference;
 use lathe_rootfs::Root;
-use lathe_source::{Context, Download, Fetched, Remotes};
+use lathe_source::{Context, Download, Fetched, Remotes, SshAccess};
 use lathe_store::SnapshotId;
-use lathe_worker::ContextFiles;
+use lathe_worker::{ContextFiles, SshSource};
 
 use crate::{
     BuildRequest, ContextInput, DockerfileInput, Engine, Error, NamedInput, Result,
@@ -42,10 +42,16 @@ pub(crate) struct Contexts {
 /// Returns what brings downloads and repositories for this build.
 pub(crate) fn remotes(engine: &Engine, request: &BuildRequest) -> Remotes {
     let secrets = request.run.secrets.clone();
+    let ssh = match request.run.ssh.get("default") {
+        Some(SshSource::Agent(socket)) => SshAccess::Agent(socket.clone()),
+        Some(SshSource::Keys(files)) => SshAccess::Keys(files.clone()),
+        None => SshAccess::Environment,
+    };
     Remotes {
         images: engine.images.clone(),
         snapshots: engine.snapshots.clone(),
         secrets: Arc::new(move |id| secrets.get(id)?.value().ok()),
+        ssh,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct EngineOptions {
     pub owners: Owners,
     /// Whether overlays keep their marks in `user.*` attributes: in a user namespace.
     pub userxattr: bool,
+    /// Registries whose certificates are not checked, besides those of the configuration.
+    pub insecure: Vec<String>,
 }
 
 /// The store with all that works on it. Cheap to clone.
@@ -79,7 +81,10 @@ impl Engine {
 }
 
 fn connect(options: &EngineOptions, cancel: &Cancel) -> lathe_source::Result<Client> {
-    let config = Config::load(&options.environment)?;
+    let mut config = Config::load(&options.environment)?;
+    for host in &options.insecure {
+        config.trust(host);
+    }
     let credentials = CredentialStore::new(&options.environment);
     let retry = RetryPolicy::default();
     Ok(Client::new(ClientOptions { config, credentials, retry, cancel: cancel.clone() }))

@@ -43,7 +43,8 @@ pub(super) fn build(session: &Session, args: &BuildArgs) -> Result<u8> {
 
 fn run(session: &Session, args: &BuildArgs, request: &BuildRequest, mode: Mode) -> Result<u8> {
     let begin = Instant::now();
-    let outcome = with_engine(session, mode, |engine| lathe_engine::build(engine, request))?;
+    let outcome =
+        with_engine(session, request, mode, |engine| lathe_engine::build(engine, request))?;
     if let Some(file) = &args.iidfile {
         env::write_file(file, &outcome.image.to_string())?;
     }
@@ -67,7 +68,7 @@ fn run(session: &Session, args: &BuildArgs, request: &BuildRequest, mode: Mode) 
 }
 
 fn ask(session: &Session, request: &BuildRequest, mode: Mode, call: Call) -> Result<u8> {
-    let answer = with_engine(session, mode, |engine| answer(engine, request, call))?;
+    let answer = with_engine(session, request, mode, |engine| answer(engine, request, call))?;
     term::out(&answer.text)?;
     Ok(answer.code)
 }
@@ -75,13 +76,16 @@ fn ask(session: &Session, request: &BuildRequest, mode: Mode, call: Call) -> Res
 /// Runs `work` with progress on the terminal and Ctrl-C bound.
 fn with_engine<T>(
     session: &Session,
+    request: &BuildRequest,
     mode: Mode,
     work: impl FnOnce(&lathe_engine::Engine) -> lathe_engine::Result<T>,
 ) -> Result<T> {
     let cancel = Cancel::new();
     let _signals = Interrupts::cancel(&cancel).context("binding Ctrl-C")?;
     let progress = Progress::start(mode);
-    let engine = session.engine(progress.sink(), &cancel);
+    let insecure = request.exports.iter().flat_map(|spec| spec.insecure_registries(&request.tags));
+    let insecure = insecure.map(str::to_owned).collect();
+    let engine = session.engine_trusting(progress.sink(), &cancel, insecure);
     let result = work(&engine);
     progress.finish();
     Ok(result?)

@@ -35,11 +35,22 @@ impl Session {
 
     /// An engine on the store.
     pub(super) fn engine(&self, events: Arc<dyn EventSink>, cancel: &Cancel) -> Engine {
+        self.engine_trusting(events, cancel, Vec::new())
+    }
+
+    /// The same for an output that may go to registries without a certificate to be checked.
+    pub(super) fn engine_trusting(
+        &self,
+        events: Arc<dyn EventSink>,
+        cancel: &Cancel,
+        insecure: Vec<String>,
+    ) -> Engine {
         let options = EngineOptions {
             environment: environment(&self.places),
             // A normal user could not read, or even delete, files of subordinate ids.
             owners: if self.entered.uid == 0 { Owners::Keep } else { Owners::Caller },
             userxattr: self.entered.userxattr(),
+            insecure,
         };
         Engine::new(&self.store, options, events, cancel.clone())
     }

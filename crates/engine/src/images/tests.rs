@@ -43,7 +43,12 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let environment = Environment::default();
-        let options = EngineOptions { environment, owners: Owners::Caller, userxattr: false };
+        let options = EngineOptions {
+            environment,
+            owners: Owners::Caller,
+            userxattr: false,
+            insecure: Vec::new(),
+        };
         let mut engine = Engine::new(&store, options, Arc::new(NullSink), Cancel::new());
         // The native driver needs no mounts, which the threads of the harness would share.
         let driver = Driver::Native("a test".to_owned());
