@@ -47,8 +47,8 @@ pub enum Error {
         /// What there is.
         available: String,
     },
-    /// An index names another index, as no tool makes it.
-    #[error("{0} is an index of indexes")]
+    /// Indexes lead to each other, as no tool makes them.
+    #[error("{0} is an index of indexes without end")]
     NestedIndex(String),
     /// The files of a layer are not those that the config tells.
     #[error("layer {layer} of {image} has diffID {actual}, its config says {expected}")]
@@ -140,12 +140,14 @@ pub enum Error {
         reason: &'static str,
     },
     /// A repository has no such branch, tag or commit.
-    #[error("{url} has no branch, tag or commit `{name}`")]
+    #[error("{url} has no branch, tag or commit `{name}`{hint}")]
     GitName {
         /// The repository.
         url: String,
         /// The name.
         name: String,
+        /// What may be meant; empty, or begins with `; `.
+        hint: String,
     },
     /// A repository has no such commit.
     #[error("{url} has no commit {commit}, or does not give it away")]

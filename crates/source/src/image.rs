@@ -12,6 +12,9 @@ use crate::{Error, Result, platform};
 /// Largest manifest or config that is read, in bytes: the limit of the common registries.
 pub(crate) const DOCUMENT_LIMIT: u64 = 4 << 20;
 
+/// Indexes that may lead to each other until there is an image.
+const INDEXES: usize = 4;
+
 /// Topic of the store's memo that remembers which manifest a name meant.
 const PINS: &str = "pin";
 
@@ -133,14 +136,17 @@ impl Images {
     fn ask(&self, reference: &Reference, platform: &Platform) -> Result<ParsedImage> {
         let client = (self.client)()?;
         let (mut descriptor, mut bytes) = client.manifest(reference)?;
-        if descriptor.media_type.is_index() {
+        for _ in 0..INDEXES {
+            if !descriptor.media_type.is_index() {
+                break;
+            }
             let index = Index::parse(&bytes)?;
             let chosen = platform::choose_descriptor(platform, &index.manifests)
                 .ok_or_else(|| no_platform(reference, platform, &index))?;
             (descriptor, bytes) = client.manifest(&reference.clone().with_digest(chosen.digest))?;
-            if descriptor.media_type.is_index() {
-                return Err(Error::NestedIndex(reference.familiar()));
-            }
+        }
+        if descriptor.media_type.is_index() {
+            return Err(Error::NestedIndex(reference.familiar()));
         }
         let document = Manifest::parse(&bytes)?;
         self.fetch_blob(&client, reference, &document.config, None)?;

@@ -9,7 +9,7 @@ mod git;
 mod http;
 mod url;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use lathe_snapshot::Snapshots;
 use lathe_store::SnapshotId;
@@ -17,6 +17,7 @@ use lathe_store::SnapshotId;
 use crate::Images;
 
 pub use archive::is_archive;
+pub use git::remove_repositories;
 
 /// What was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,18 @@ pub enum Download {
 /// Finds the value of a secret of the build by its id.
 pub type Credentials = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// What answers for the user's keys where a repository is reached by ssh.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SshAccess {
+    /// The agent at `SSH_AUTH_SOCK`, if there is one.
+    #[default]
+    Environment,
+    /// The agent at this socket.
+    Agent(PathBuf),
+    /// Private keys in files, without a passphrase.
+    Keys(Vec<PathBuf>),
+}
+
 /// Brings what is not an image.
 #[derive(Clone)]
 pub struct Remotes {
@@ -50,6 +63,8 @@ pub struct Remotes {
     pub snapshots: Snapshots,
     /// Returns the value of a secret by its id (`HTTP_AUTH_TOKEN_<host>`, `GIT_AUTH_TOKEN`, …).
     pub secrets: Credentials,
+    /// Answers for keys, for repositories that are reached by ssh.
+    pub ssh: SshAccess,
 }
 
 impl std::fmt::Debug for Remotes {

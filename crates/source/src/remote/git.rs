@@ -21,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lathe_event::{StepId, TransferKind};
 use lathe_graph::{GitReference, GitSource, GitTime};
 use lathe_rootfs::Root;
-use lathe_store::SnapshotId;
+use lathe_store::{SnapshotId, Store};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -117,6 +117,29 @@ impl Remotes {
     }
 }
 
+/// Removes what is kept of repositories; returns how many bytes that were. The caller holds the
+/// store for itself.
+///
+/// Files that were checked out are snapshots and stay.
+pub fn remove_repositories(store: &Store) -> Result<u64> {
+    let folder = store.directory().join("git");
+    let io = |action| {
+        let subject = folder.display().to_string();
+        move |source| Error::Io { action, subject, source }
+    };
+    match std::fs::metadata(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        found => found.map(drop).map_err(io("stat"))?,
+    }
+    let mut bytes = 0;
+    for entry in Root::open(&folder)?.walk(Path::new(""))? {
+        let metadata = entry?.metadata;
+        bytes += if metadata.is_file() { metadata.size } else { 0 };
+    }
+    std::fs::remove_dir_all(&folder).map_err(io("remove"))?;
+    Ok(bytes)
+}
+
 /// Returns what decides of the files.
 fn key(source: &GitSource, url: &GitUrl, resolved: &Resolved) -> String {
     let folder = source.subdir.as_deref().unwrap_or_default();
@@ -168,6 +191,7 @@ impl Session<'_> {
             home: &self.places.home,
             known_hosts: &self.places.known_hosts,
             authorization: self.authorization(url),
+            ssh: &self.remotes.ssh,
             cancel: &self.remotes.images.cancel,
         }
     }
@@ -224,7 +248,8 @@ impl Session<'_> {
             GitReference::Tag(name) | GitReference::Branch(name) => name,
             GitReference::Head => "HEAD",
         };
-        Err(Error::GitName { url: git.url.text.clone(), name: name.to_owned() })
+        let hint = repository::near(git, name);
+        Err(Error::GitName { url: git.url.text.clone(), name: name.to_owned(), hint })
     }
 
     /// Brings a commit into the kept repository; returns its id.

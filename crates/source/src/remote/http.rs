@@ -82,14 +82,15 @@ impl Remotes {
     /// [`Error::Checksum`] if the file is not the one that is wanted.
     pub fn http(&self, source: &HttpSource, step: Option<StepId>) -> Result<Fetched> {
         check_name(&source.name)?;
-        let key = format!("{}\0{}", source.url, source.name);
+        // URLs may hold passwords, and the store is no place for them.
+        let key = Digest::of(format!("{}\0{}", source.url, source.name).as_bytes());
         if let Some(checksum) = &source.checksum {
             let key = format!("{key}\0{checksum}");
             if let Some(known) = self.known_download(BY_CHECKSUM, &key)? {
                 return Ok(known.fetched());
             }
         }
-        let known = self.known_download(BY_URL, &key)?;
+        let known = self.known_download(BY_URL, &key.to_string())?;
         // Whoever wants a certain file and does not have it has no use for another one.
         let condition = known.as_ref().filter(|_| source.checksum.is_none()).map(Known::condition);
         let request = GetRequest {
@@ -104,7 +105,7 @@ impl Remotes {
             (Ok(None), None) => return Err(Error::NotModified(url::shown(&source.url))),
             (Err(error), _) => return Err(error),
         };
-        self.remember(BY_URL, &key, &file)?;
+        self.remember(BY_URL, &key.to_string(), &file)?;
         if let Some(checksum) = &source.checksum {
             self.remember(BY_CHECKSUM, &format!("{key}\0{checksum}"), &file)?;
         }

@@ -10,11 +10,11 @@ pub(super) fn shown(text: &str) -> String {
     format!("{scheme}{host}{path}").chars().map(clean).collect()
 }
 
-/// Returns the host of a URL, without its port.
+/// Returns the host of a URL, without its port and without the brackets of an address.
 pub(super) fn host(text: &str) -> Option<&str> {
     let host = parts(text).2;
-    let host = match host.find(']') {
-        Some(end) => &host[..=end],
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
     Some(host).filter(|host| !host.is_empty())
@@ -50,7 +50,7 @@ mod tests {
         let check = |text: &str, expected: Option<&str>| assert_eq!(host(text), expected, "{text}");
         check("https://h.example:8080/a", Some("h.example"));
         check("https://u:p@h/a", Some("h"));
-        check("https://[::1]:80/a", Some("[::1]"));
+        check("https://[::1]:80/a", Some("::1"));
         check("/a/b", None);
         check("https:///a", None);
     }

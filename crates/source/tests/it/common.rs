@@ -15,7 +15,7 @@ use std::{
 use lathe_event::{Cancel, NullSink};
 use lathe_registry::{Client, ClientOptions, RetryPolicy};
 use lathe_snapshot::{Driver, Snapshots};
-use lathe_source::{Fetched, Images, Remotes};
+use lathe_source::{Fetched, Images, Remotes, SshAccess};
 use lathe_store::{SnapshotId, Store};
 
 /// A store of its own, and what brings things into it.
@@ -50,7 +50,11 @@ impl Place {
         let secrets: BTreeMap<String, String> =
             secrets.iter().map(|(id, value)| ((*id).to_owned(), (*value).to_owned())).collect();
         let secrets = Arc::new(move |id: &str| secrets.get(id).cloned());
-        Self { folder, remotes: Remotes { images, snapshots, secrets }, cancel }
+        Self {
+            folder,
+            remotes: Remotes { images, snapshots, secrets, ssh: SshAccess::Environment },
+            cancel,
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use lathe_graph::{GitReference, GitSource, GitTime};
-use lathe_source::{Error, Fetched};
+use lathe_source::{Error, Fetched, remove_repositories};
 
 use crate::common::{FIRST, Origin, Place, can_own, has_git};
 
@@ -416,12 +416,18 @@ fn what_is_not_there_is_said() {
     let tag = GitReference::Tag("main".to_owned());
     let tag = GitSource { reference: tag, ..source(&url) };
     check(&tag, &format!("{url} has no branch, tag or commit `main`"));
+    let near = format!("{url} has no branch, tag or commit `mian`; did you mean `main`?");
+    check(&any(&url, "mian"), &near);
+    check(
+        &any(&url, "v1.2.3"),
+        &format!("{url} has no branch, tag or commit `v1.2.3`; it has `main`"),
+    );
     let none = "0123456789012345678901234567890123456789";
     check(&any(&url, none), &format!("{url} has no commit {none}"));
     let nowhere = format!("file://{}", place.path("nowhere").display());
     check(&source(&nowhere), &format!("cannot read the references of {nowhere}: "));
     let empty = Origin::new(place.path("empty"));
-    let expected = format!("{} has no branch, tag or commit `HEAD`", empty.url());
+    let expected = format!("{} has no branch, tag or commit `HEAD`; it has none", empty.url());
     check(&source(&empty.url()), &expected);
     assert_eq!(place.snapshots(), 0);
 }
@@ -485,6 +491,21 @@ fn what_a_killed_git_left_does_not_matter() {
     origin.write("a.txt", "3\n");
     origin.commit(FIRST + 2);
     assert_eq!(text(&place, &fetch(&place, &source(&origin.url())), "a.txt"), "3\n");
+}
+
+#[test]
+fn kept_repositories_are_removed_and_made_again() {
+    let Some((place, origin)) = start("kept_repositories_are_removed_and_made_again") else {
+        return;
+    };
+    assert_eq!(remove_repositories(place.store()).unwrap(), 0);
+    let first = fetch(&place, &source(&origin.url()));
+    assert!(remove_repositories(place.store()).unwrap() > 0);
+    assert!(!place.store().directory().join("git").exists());
+    assert_eq!(fetch(&place, &source(&origin.url())), first, "its files are here still");
+    origin.write("a.txt", "2\n");
+    origin.commit(FIRST + 1);
+    assert_eq!(text(&place, &fetch(&place, &source(&origin.url())), "a.txt"), "2\n");
 }
 
 #[test]

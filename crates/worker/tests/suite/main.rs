@@ -20,7 +20,7 @@ use lathe_graph::{
 };
 use lathe_snapshot::Snapshots;
 use lathe_solver::{NodeId, OpRunner as _};
-use lathe_source::{Images, Remotes};
+use lathe_source::{Images, Remotes, SshAccess};
 use lathe_store::{SnapshotId, Store};
 use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, ContextFiles, Output, RunPolicy, Worker};
@@ -197,6 +197,7 @@ impl Bench {
             images: images.clone(),
             snapshots: self.snapshots.clone(),
             secrets: Arc::new(|_| None),
+            ssh: SshAccess::Environment,
         };
         let worker = Worker {
             graph: &graph,

@@ -7,8 +7,10 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{Read, Write},
-    os::unix::process::CommandExt as _,
+    fmt::Write as _,
+    fs::DirBuilder,
+    io::{Read, Write as _},
+    os::unix::{fs::DirBuilderExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -19,7 +21,7 @@ use lathe_event::Cancel;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::url::{GitUrl, Protocol};
-use crate::{Error, Result};
+use crate::{Error, Result, remote::SshAccess};
 
 /// Variables of ours that git gets as well: where programs, proxies, certificates and the ssh
 /// agent are.
@@ -73,6 +75,7 @@ pub(super) struct Git<'a> {
     pub(super) known_hosts: &'a Path,
     /// `Authorization` for the origin of the URL.
     pub(super) authorization: Option<String>,
+    pub(super) ssh: &'a SshAccess,
     pub(super) cancel: &'a Cancel,
 }
 
@@ -162,6 +165,15 @@ impl Git<'_> {
             .env("GIT_SSH_VARIANT", "ssh")
             .env("GIT_SSH_COMMAND", self.ssh_command())
             .current_dir(call.work_tree.unwrap_or(self.home));
+        match self.ssh {
+            SshAccess::Environment => {}
+            SshAccess::Agent(socket) => {
+                command.env("SSH_AUTH_SOCK", socket);
+            }
+            SshAccess::Keys(_) => {
+                command.env_remove("SSH_AUTH_SOCK");
+            }
+        }
         self.configure(&mut command);
         if let Some(path) = call.git_dir {
             command.env("GIT_DIR", path);
@@ -207,18 +219,24 @@ impl Git<'_> {
         // is root.
         known
             .extend(std::env::var_os("HOME").map(|home| Path::new(&home).join(".ssh/known_hosts")));
-        let known: Vec<String> = known
-            .iter()
-            .filter_map(|path| path.to_str())
-            .filter(|path| !path.contains(['"', '\'', '\\', '%']))
-            .map(|path| format!("\"{path}\""))
-            .collect();
-        format!(
+        // Within `'…'` for the shell and `"…"` for ssh.
+        let quoted = |path: &PathBuf| {
+            let plain = |text: &&str| !text.contains(['"', '\'', '\\', '%', '$']);
+            path.to_str().filter(plain).map(|path| format!("\"{path}\""))
+        };
+        let known: Vec<String> = known.iter().filter_map(quoted).collect();
+        let mut text = format!(
             "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 \
              -o StrictHostKeyChecking=accept-new -o 'UserKnownHostsFile={}'",
             known.join(" ")
-        )
-        .into()
+        );
+        if let SshAccess::Keys(keys) = self.ssh {
+            text.push_str(" -o IdentitiesOnly=yes");
+            for key in keys.iter().filter_map(quoted) {
+                write!(text, " -o 'IdentityFile={key}'").expect("a String takes everything");
+            }
+        }
+        text.into()
     }
 
     /// Feeds and drains a child until it ends; a user who has enough ends it and its children.
@@ -325,12 +343,84 @@ impl Places {
     pub(super) fn make(store: &Path) -> Result<Self> {
         let folder = store.join("git");
         let home = folder.join("home");
-        std::fs::create_dir_all(&home).map_err(|source| Error::Io {
+        // Of private repositories, perhaps: for nobody else.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&home);
+        made.map_err(|source| Error::Io {
             action: "make the folder",
             subject: home.display().to_string(),
             source,
         })?;
         let known_hosts = folder.join("known_hosts");
         Ok(Self { folder, home, known_hosts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, ssh: &SshAccess, authorization: Option<&str>) -> Command {
+        let url = GitUrl::parse(url).expect(url);
+        let git = Git {
+            url: &url,
+            home: Path::new("/store/git/home"),
+            known_hosts: Path::new("/store/git/known_hosts"),
+            authorization: authorization.map(str::to_owned),
+            ssh,
+            cancel: &Cancel::new(),
+        };
+        git.command(&Call::default())
+    }
+
+    fn value(command: &Command, name: &str) -> Option<String> {
+        let (_, value) = command.get_envs().find(|(key, _)| *key == name)?;
+        Some(value?.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn credentials_are_in_the_environment_and_for_one_origin() {
+        let url = "https://user:pass@h.example:8443/a/b.git";
+        let command = check(url, &SshAccess::Environment, Some("Bearer sesame"));
+        assert_eq!(command.get_args().count(), 0);
+        let count: usize = value(&command, "GIT_CONFIG_COUNT").unwrap().parse().unwrap();
+        let setting = |name: &str| {
+            (0..count).find_map(|number| {
+                let key = value(&command, &format!("GIT_CONFIG_KEY_{number}"))?;
+                (key == name).then(|| value(&command, &format!("GIT_CONFIG_VALUE_{number}")))?
+            })
+        };
+        let header = setting("http.https://h.example:8443/.extraHeader");
+        assert_eq!(header.as_deref(), Some("Authorization: Bearer sesame"));
+        assert_eq!(setting("http.followRedirects").as_deref(), Some("false"));
+        assert_eq!(setting("core.hooksPath").as_deref(), Some("/dev/null"));
+    }
+
+    #[test]
+    fn files_are_reached_only_from_files() {
+        let allowed =
+            |url| value(&check(url, &SshAccess::Environment, None), "GIT_ALLOW_PROTOCOL").unwrap();
+        assert_eq!(allowed("https://h/a"), "http:https:ssh:git");
+        assert_eq!(allowed("git@h:a"), "http:https:ssh:git");
+        assert!(allowed("file:///a").contains("file"));
+    }
+
+    #[test]
+    fn ssh_asks_nothing_and_uses_the_keys_that_it_is_given() {
+        let agent = SshAccess::Agent("/run/agent".into());
+        let command = check("git@h:a", &agent, None);
+        assert_eq!(value(&command, "SSH_AUTH_SOCK").as_deref(), Some("/run/agent"));
+        let text = value(&command, "GIT_SSH_COMMAND").unwrap();
+        assert!(text.starts_with("ssh -F /dev/null -o BatchMode=yes "), "{text}");
+        assert!(text.contains("-o StrictHostKeyChecking=accept-new"), "{text}");
+        assert!(text.contains("'UserKnownHostsFile=\"/store/git/known_hosts\""), "{text}");
+        let keys = SshAccess::Keys(vec!["/my keys/id".into(), "/a'; touch x; '".into()]);
+        let command = check("git@h:a", &keys, None);
+        assert_eq!(value(&command, "SSH_AUTH_SOCK"), None);
+        let text = value(&command, "GIT_SSH_COMMAND").unwrap();
+        assert!(
+            text.ends_with("-o IdentitiesOnly=yes -o 'IdentityFile=\"/my keys/id\"'"),
+            "{text}"
+        );
     }
 }

@@ -17,6 +17,9 @@ use crate::{Error, Result};
 /// Between two looks at a lock that another process holds.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Most names that an error lists.
+const LISTED: usize = 8;
+
 /// What a name in a repository means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolved {
@@ -103,6 +106,31 @@ fn choose(list: &str, candidates: &[String]) -> Option<Resolved> {
     })
 }
 
+/// Returns names that may have been meant instead of one that is not there, for its error.
+pub(super) fn near(git: &Git<'_>, name: &str) -> String {
+    let call = Call { action: "list", ..Call::default() };
+    let arguments = ["ls-remote", "--quiet", "--refs", "--heads", "--tags", "--"];
+    let arguments = arguments.into_iter().chain([git.url.text.as_str()]);
+    // Without this list the error is still the one that is wanted.
+    let Ok(output) = git.run(&call, arguments) else { return String::new() };
+    let output = String::from_utf8_lossy(&output);
+    let names: Vec<&str> = output
+        .lines()
+        .filter_map(|line| line.split_once('\t')?.1.strip_prefix("refs/"))
+        .filter_map(|name| name.strip_prefix("heads/").or_else(|| name.strip_prefix("tags/")))
+        .collect();
+    let distance = |other: &&str| strsim::osa_distance(name, other);
+    let nearest = names.iter().copied().min_by_key(|other| distance(other));
+    match nearest {
+        Some(nearest) if distance(&nearest) <= (name.len().max(nearest.len()) / 3).max(1) => {
+            format!("; did you mean `{nearest}`?")
+        }
+        Some(_) if names.len() <= LISTED => format!("; it has `{}`", names.join("`, `")),
+        Some(_) => String::new(),
+        None => "; it has none at all".to_owned(),
+    }
+}
+
 /// Refuses names that git would take for an option, a pattern or an expression.
 fn check_name(git: &Git<'_>, name: &str) -> Result<()> {
     let odd = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[]\\{}".contains(c);
@@ -114,7 +142,8 @@ fn check_name(git: &Git<'_>, name: &str) -> Result<()> {
         || name.contains(odd);
     if wrong {
         let name = name.escape_debug().to_string();
-        return Err(Error::GitName { url: git.url.text.clone(), name });
+        let hint = "; no name is written like that".to_owned();
+        return Err(Error::GitName { url: git.url.text.clone(), name, hint });
     }
     Ok(())
 }
