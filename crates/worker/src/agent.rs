@@ -96,3 +96,43 @@ impl Drop for Agent {
 fn socket(folder: &Path) -> PathBuf {
     folder.join("agent")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(folder: &Path, passphrase: &str) -> Option<PathBuf> {
+        let path = folder.join(format!("key{}", passphrase.len()));
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", passphrase, "-f"])
+            .arg(&path)
+            .status();
+        made.is_ok_and(|status| status.success()).then_some(path)
+    }
+
+    #[test]
+    fn an_agent_has_the_keys_and_ends_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (Some(open), Some(closed)) = (key(folder.path(), ""), key(folder.path(), "secret"))
+        else {
+            println!("SKIP an_agent_has_the_keys_and_ends_with_its_owner: no ssh-keygen");
+            return;
+        };
+        let agent = Agent::start(&store, "default", &[open]).unwrap();
+        let socket = agent.socket();
+        let list = |socket: &Path| {
+            let listed = Command::new("ssh-add").arg("-l").env("SSH_AUTH_SOCK", socket).output();
+            String::from_utf8(listed.unwrap().stdout).unwrap()
+        };
+        assert!(list(&socket).contains("ED25519"));
+        drop(agent);
+        assert_eq!(list(&socket), "");
+        assert!(!socket.exists());
+        for (keys, reason) in [(closed, "key6"), (folder.path().join("none"), "none")] {
+            let error = Agent::start(&store, "default", &[keys]).unwrap_err().to_string();
+            assert!(error.starts_with("cannot start the SSH agent `default`: "), "{error}");
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

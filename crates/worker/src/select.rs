@@ -71,10 +71,12 @@ impl Selected {
         if let Some(include) = &found.include {
             selection = selection.and(exclude(include, below, kind));
         }
-        if selection == Selection::Skip {
-            return selection;
+        match tree {
+            Tree::Context(_) if selection != Selection::Skip => {
+                selection.and(tree.select(&found.real.join(below), kind))
+            }
+            Tree::Context(_) | Tree::Snapshot(_) => selection,
         }
-        selection.and(tree.select(&found.real.join(below), kind))
     }
 }
 
