@@ -12,6 +12,7 @@ mod cargo;
 mod conformance;
 mod demo;
 mod examples;
+mod fuzz;
 mod lathe;
 mod packages;
 mod registries;
@@ -32,6 +33,7 @@ tasks:
   test         run all checks and tests (what continuous integration runs)
   conformance  build the cases of conformance/ and print a table of the language
   tidy         check the rules of this repository
+  fuzz         feed the parsers with made-up input, look for crashes
   bench        measure builds and write the table of docs/benchmarks.md
   bases        make stand-in base images and serve them on this machine";
 
@@ -53,6 +55,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(rest),
         "conformance" => conformance::run(rest),
         "demo" => demo::run(rest),
+        "fuzz" => fuzz::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest).map(done),
         "-h" | "--help" | "help" => {

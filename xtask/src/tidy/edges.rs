@@ -27,7 +27,7 @@ const fn row(name: &'static str, level: u8, uses: &'static [&'static str]) -> Ro
 const FOR_TESTS: &str = "testkit";
 
 #[rustfmt::skip]
-const TABLE: [Row; 24] = [
+const TABLE: [Row; 25] = [
     row("dockerfile", 0, &[]),
     row("event", 0, &[]),
     row("oci", 0, &[]),
@@ -54,6 +54,7 @@ const TABLE: [Row; 24] = [
                        "oci", "pattern", "registry", "rootfs", "snapshot", "solver", "source", "store", "tree",
                        "userns", "worker"]),
     row("cli", 6, &["engine", "event", "oci", "userns"]),
+    row("fuzz", 6, &["dockerfile", "layer", "oci", "pattern", "rootfs"]),
     row("xtask", 6, &[FOR_TESTS]),
 ];
 

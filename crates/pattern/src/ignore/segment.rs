@@ -64,11 +64,12 @@ impl Shape {
     }
 }
 
-/// The tokens without the slash that they end in; `None` without one.
+/// The tokens without the slash that they end in; `None` without one, and if
+/// it is all there is: no path starts with a slash.
 fn before_slash(tokens: &[Token]) -> Option<Vec<Token>> {
     let Some((last, others)) = tokens.split_last() else { return Some(Vec::new()) };
     let Token::Literal(literal) = last else { return None };
-    let rest = literal.strip_suffix(b"/")?;
+    let rest = literal.strip_suffix(b"/").filter(|rest| others.len() + rest.len() > 0)?;
     let mut tokens = others.to_vec();
     if !rest.is_empty() {
         tokens.push(Token::Literal(rest.into()));

@@ -193,6 +193,10 @@ fn classes_and_escapes_are_those_of_go() {
     check("\\!keep", "!keep", true);
     check("\\#x", "#x", true);
     check("**\\*x", "d/*x", true);
+    // A slash that is escaped survives cleaning, and no path starts with one.
+    check("\\/***", "a", false);
+    check("\\/**", "a/b", false);
+    check("**/\\/a", "a", false);
     check("abc.def", "abcXdef", false);
     check("a(b)c/def", "a(b)c/def", true);
     check("a(b)c/def", "a(b)c/xyz", false);
