@@ -10,9 +10,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 
-use lathe_event::{Cancel, Event, RecordingSink};
+use lathe_event::{Cancel, Event, EventSink, RecordingSink};
 use lathe_executor::Network;
 use lathe_graph::{
     CopyAction, ExecMount, ExecMountKind, ExecOp, FileAction, FileOp, GraphBuilder, Input,
@@ -97,11 +97,37 @@ struct Request {
     policy: RunPolicy,
     epoch: Option<Timestamp>,
     cancel: Cancel,
+    /// Is told all notes as they come.
+    notes: Option<mpsc::Sender<String>>,
+}
+
+/// Keeps events, and passes notes on.
+#[derive(Default)]
+struct Sink {
+    recorded: RecordingSink,
+    notes: Mutex<Option<mpsc::Sender<String>>>,
+}
+
+impl EventSink for Sink {
+    fn emit(&self, event: Event) {
+        if let (Event::Note(text), Some(notes)) = (&event, &*self.notes.lock().expect("no panic")) {
+            notes.send(text.to_string()).expect("the test listens");
+        }
+        self.recorded.emit(event);
+    }
 }
 
 impl Request {
     fn new(op: Op, base: Option<SnapshotId>) -> Self {
-        Self { op, base, from: None, policy: policy(), epoch: None, cancel: Cancel::new() }
+        Self {
+            op,
+            base,
+            from: None,
+            policy: policy(),
+            epoch: None,
+            cancel: Cancel::new(),
+            notes: None,
+        }
     }
 }
 
@@ -182,11 +208,12 @@ impl Bench {
         let inputs = [below, context].map(|vertex| Input { vertex, by_content: false });
         let node = NodeId(graph.add(request.op, inputs.to_vec(), VertexMeta::default()).0);
         let graph = graph.finish();
-        let sink = Arc::new(RecordingSink::default());
+        let notes = Mutex::new(request.notes);
+        let sink = Arc::new(Sink { notes, ..Sink::default() });
         let images = Images {
             store: self.store.clone(),
             client: Arc::new(|| Err(lathe_source::Error::Cancelled)),
-            events: Arc::<RecordingSink>::clone(&sink),
+            events: Arc::<Sink>::clone(&sink),
             cancel: request.cancel.clone(),
         };
         let context_files = match request.from {
@@ -220,7 +247,7 @@ impl Bench {
             Output::Snapshot(snapshot) => snapshot,
             Output::Context(_) => panic!("an operation makes snapshots"),
         });
-        Ran { output, key, events: sink.take() }
+        Ran { output, key, events: sink.recorded.take() }
     }
 
     /// Returns how many snapshots are on the disk, recorded or not.
@@ -307,11 +334,12 @@ fn files(actions: Vec<FileAction>) -> Op {
     Op::File(FileOp { base: Some(InputIndex(0)), actions })
 }
 
-fn shell(script: &str, mounts: Vec<ExecMount>) -> Op {
-    Op::Exec(Box::new(ExecOp {
+fn exec(script: &str, mounts: Vec<ExecMount>) -> ExecOp {
+    ExecOp {
         root: Some(InputIndex(0)),
         args: ["/bin/busybox", "sh", "-c", script].map(str::to_owned).to_vec(),
-        env: Vec::new(),
+        // The applets are found as programs.
+        env: vec!["PATH=/bin".to_owned()],
         proxy_env: Vec::new(),
         cwd: "/".to_owned(),
         user: String::new(),
@@ -322,7 +350,15 @@ fn shell(script: &str, mounts: Vec<ExecMount>) -> Op {
         hostname: None,
         platform: lathe_oci::Platform::host(),
         devices: Vec::new(),
-    }))
+    }
+}
+
+fn shell(script: &str, mounts: Vec<ExecMount>) -> Op {
+    Op::Exec(Box::new(exec(script, mounts)))
+}
+
+fn mount(target: &str, kind: ExecMountKind) -> ExecMount {
+    ExecMount { target: target.to_owned(), kind }
 }
 
 /// Returns a snapshot in which a shell runs; `None` when this machine has no busybox.
@@ -335,6 +371,9 @@ fn system(bench: &Bench) -> Option<SnapshotId> {
     Some(bench.base(|root| {
         fs::create_dir(root.join("bin")).expect("make a directory");
         fs::copy(busybox, root.join("bin/busybox")).expect("copy the shell");
+        for applet in ["cat", "df", "grep", "hostname", "ls", "stat", "test", "touch", "id"] {
+            symlink("busybox", root.join("bin").join(applet)).expect("link");
+        }
     }))
 }
 
@@ -368,7 +407,6 @@ fn list(top: &Path, directory: &Path) -> Vec<String> {
 fn inv_worker_traces_what_is_lent_is_not_kept(bench: &Bench) {
     let Some(base) = system(bench) else { return };
     fs::write(bench.context().join("note"), "bound").expect("write");
-    let mount = |target: &str, kind| ExecMount { target: target.to_owned(), kind };
     let source = "note".to_owned();
     let mounts = vec![
         mount("/bound", ExecMountKind::Bind { input: InputIndex(1), source, writable: false }),
