@@ -66,7 +66,9 @@ pub fn render(diagnostic: &Diagnostic, text: &str, file_name: &str) -> String {
     let notes: Vec<_> =
         diagnostic.labels.iter().map(|label| (label.span, label.message.as_str())).collect();
     out.push('\n');
-    out.push_str(&excerpt(text, file_name, diagnostic.span, &notes));
+    if !diagnostic.rule.is_of_command_line() {
+        out.push_str(&excerpt(text, file_name, diagnostic.span, &notes));
+    }
     if let Some(help) = &diagnostic.help {
         let _ = writeln!(out, "help: {}", line::visible(help));
     }

@@ -1,6 +1,7 @@
 //! A build, as the picture in ARCHITECTURE.md has it: one statement for each arrow.
 
-use lathe_frontend::{Lowered, lower};
+use lathe_dockerfile::Dockerfile;
+use lathe_frontend::{Epoch, Lowered, Planned, lower};
 
 use crate::{
     BuildOutcome, BuildRequest, Engine, Result,
@@ -8,7 +9,7 @@ use crate::{
     contexts::Contexts,
     findings::{Lint, settle},
     outputs,
-    resolve::{Missing, plan_and_resolve},
+    resolve::{Missing, Resolved, plan_and_resolve},
     solve::{Work, report, solve},
 };
 
@@ -22,12 +23,13 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let source = &inputs.dockerfile;
     let (file, parsed) = source.parse()?;
     let (planned, resolved) = plan_and_resolve(engine, request, &inputs, &file, Missing::Stops)?;
-    let Lowered { graph, target, epoch, warnings } =
-        lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
-            .map_err(|errors| source.errors(&errors))?;
+    let lowered = lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
+        .map_err(|errors| source.errors(&errors))?;
+    let epoch = inputs.epoch(engine, request, &lowered.epoch)?;
+    let Lowered { graph, target, warnings, .. } =
+        with_epoch(&inputs, &file, &planned, &resolved, epoch, lowered)?;
     let found = [parsed, planned.warnings, warnings].concat();
     let findings = settle(source, &file, found, &Lint::of(&inputs.frontend)?)?;
-    let epoch = inputs.epoch(engine, request, &epoch)?;
     outputs::check(engine, request, epoch)?;
     let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
     let solution = solve(engine, request, &inputs, &work)?;
@@ -43,6 +45,25 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
         steps: report(&graph, &solution),
         warnings: findings.iter().map(|finding| source.render(finding)).collect(),
     })
+}
+
+/// Lowers once more where `SOURCE_DATE_EPOCH` was the name of something with a time: instructions
+/// that use the variable are to see the number.
+fn with_epoch(
+    inputs: &Contexts,
+    file: &Dockerfile,
+    planned: &Planned,
+    resolved: &Resolved,
+    epoch: Option<i64>,
+    lowered: Lowered,
+) -> Result<Lowered> {
+    let (Epoch::Context(_) | Epoch::Source(_), Some(seconds)) = (&lowered.epoch, epoch) else {
+        return Ok(lowered);
+    };
+    let mut options = inputs.frontend.clone();
+    options.build_args.insert("SOURCE_DATE_EPOCH".to_owned(), seconds.to_string());
+    lower(file, &planned.stages, &resolved.images, &options)
+        .map_err(|errors| inputs.dockerfile.errors(&errors))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod findings;
 pub mod images;
 mod outcome;
 mod outputs;
+mod platforms;
 mod request;
 mod resolve;
 mod solve;
@@ -34,7 +35,7 @@ pub use lathe_container::shim_main;
 pub use lathe_executor::{Rlimit, init_main};
 pub use lathe_exporter::{Annotation, Destination, ExportSpec, Owners, PushReport, Receipt};
 pub use lathe_frontend::{
-    Entitlement, FrontendOptions, Outline, Remote, Target, Targets, parse_remote,
+    Entitlement, FrontendOptions, Outline, PlatformChoice, Remote, Target, Targets, parse_remote,
     parse_remote_context, redact,
 };
 pub use lathe_registry as registry;

@@ -3,12 +3,17 @@
 use std::{collections::BTreeMap, thread};
 
 use lathe_dockerfile::{Diagnostic, Dockerfile, Span};
-use lathe_frontend::{PinnedImage, Planned, Resolution, StageGraph, WantedImage, plan};
-use lathe_oci::Digest;
+use lathe_frontend::{
+    PinnedImage, Planned, PlatformChoice, Resolution, StageGraph, WantedImage, plan,
+};
+use lathe_oci::{Digest, Platform};
 use lathe_source::ParsedImage;
 use lathe_worker::PinnedSource;
 
-use crate::{BuildRequest, Engine, Error, Result, contexts::Contexts, dockerfile::Source};
+use crate::{
+    BuildRequest, Engine, Error, Result, contexts::Contexts, dockerfile::Source,
+    platforms::runnable_platforms,
+};
 
 /// The images, for lowering and for the worker.
 #[derive(Debug, Default)]
@@ -39,13 +44,24 @@ pub(crate) fn plan_and_resolve(
 ) -> Result<(Planned, Resolved)> {
     let source = &inputs.dockerfile;
     let mut resolved = Resolved::default();
+    let mut options = inputs.frontend.clone();
     loop {
-        let planned = plan(file, &inputs.frontend, &resolved.images)
-            .map_err(|errors| source.errors(&errors))?;
+        // Looked for only where a base image asks for it.
+        if let PlatformChoice::Assumed { runnable } = &mut options.platform_choice
+            && resolved.images.images.values().any(|image| is_foreign(image, &options.platform))
+        {
+            *runnable = runnable_platforms();
+        }
+        let planned =
+            plan(file, &options, &resolved.images).map_err(|errors| source.errors(&errors))?;
         if !resolve(engine, request, source, &planned.stages, &mut resolved, missing)? {
             return Ok((planned, resolved));
         }
     }
+}
+
+fn is_foreign(image: &PinnedImage, platform: &Platform) -> bool {
+    image.config.architecture != platform.architecture
 }
 
 /// Finds the manifest and config of each image that the stages want and that is not in

@@ -84,7 +84,7 @@ struct File {
 impl Config {
     /// Leaves the certificate of a registry unchecked, and lets it speak plain HTTP.
     pub fn trust(&mut self, host: &str) {
-        self.hosts.entry(host.to_owned()).or_default().insecure = true;
+        self.hosts.entry(canonical_host(host).to_owned()).or_default().insecure = true;
     }
 
     /// Reads the first `registries.toml` of the search path; none is no error, unless the

@@ -14,6 +14,8 @@ pub enum Rule {
     EmptyCommand,
     /// A `# check=` names a rule that there is not.
     UnknownRule,
+    /// No `ARG` takes a build argument.
+    UnusedBuildArg,
     /// Stage names should be lower case.
     StageNameCasing,
     /// `AS` should match the case of `FROM`.
@@ -62,11 +64,12 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order of the enum.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::SyntaxError,
         Self::MalformedJsonForm,
         Self::EmptyCommand,
         Self::UnknownRule,
+        Self::UnusedBuildArg,
         Self::StageNameCasing,
         Self::FromAsCasing,
         Self::NoEmptyContinuation,
@@ -98,6 +101,7 @@ impl Rule {
             Self::MalformedJsonForm => "lathe/MalformedJSONForm",
             Self::EmptyCommand => "lathe/EmptyCommand",
             Self::UnknownRule => "lathe/UnknownRule",
+            Self::UnusedBuildArg => "lathe/UnusedBuildArg",
             Self::StageNameCasing => "StageNameCasing",
             Self::FromAsCasing => "FromAsCasing",
             Self::NoEmptyContinuation => "NoEmptyContinuation",
@@ -138,6 +142,12 @@ impl Rule {
         matches!(self, Self::InvalidDefinitionDescription)
     }
 
+    /// Whether its findings are about the command line and have no place in the file, so that
+    /// no `# check=` of the file is meant for them.
+    pub const fn is_of_command_line(self) -> bool {
+        matches!(self, Self::UnusedBuildArg)
+    }
+
     /// What the rule is about and what to do, in a sentence or two.
     pub const fn page(self) -> &'static str {
         PAGES[self as usize].1
@@ -146,7 +156,7 @@ impl Rule {
 
 /// What is wrong with a finding of each rule, and the way out; in the order of
 /// the enum.
-const PAGES: [(Rule, &str); 26] = [
+const PAGES: [(Rule, &str); 27] = [
     (
         Rule::SyntaxError,
         "The text is no Dockerfile, or an instruction is given something that it does not \
@@ -166,6 +176,11 @@ const PAGES: [(Rule, &str); 26] = [
         Rule::UnknownRule,
         "`# check=` names a rule that does not exist, so nothing is skipped by it. Correct \
              the name.",
+    ),
+    (
+        Rule::UnusedBuildArg,
+        "A build argument is given that no `ARG` takes, so that it changes nothing. Correct \
+             its name, or declare it.",
     ),
     (
         Rule::StageNameCasing,

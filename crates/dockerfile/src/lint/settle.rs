@@ -25,7 +25,8 @@ pub fn settle(
     let inline = Inline::of(file);
     findings.retain(|finding| inline.wants(finding, &options));
     if options.error {
-        for finding in findings.iter_mut().filter(|finding| finding.rule != Rule::SyntaxError) {
+        let is_of_file = |rule: Rule| rule != Rule::SyntaxError && !rule.is_of_command_line();
+        for finding in findings.iter_mut().filter(|finding| is_of_file(finding.rule)) {
             finding.severity = Severity::Error;
         }
     }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lathe_dockerfile::{
-    CheckOptions, Diagnostic, Dockerfile, InstructionKind, Rule, Span, ast::Arg, suggest,
-};
+use lathe_dockerfile::{Diagnostic, Dockerfile, InstructionKind, Rule, Span, ast::Arg, suggest};
 
 use crate::{
     FrontendOptions, StageGraph,
@@ -17,10 +15,6 @@ pub(super) fn build_args(
     stages: &StageGraph,
     options: &FrontendOptions,
 ) -> Vec<Diagnostic> {
-    // A Dockerfile that wants findings to be errors does not mean what others hand to it.
-    if is_strict(file, options) {
-        return Vec::new();
-    }
     let in_stages = file.stages.iter().flat_map(|stage| &stage.instructions);
     let in_stages = in_stages.filter_map(|instruction| taken(&instruction.kind));
     let triggers = stages.stages.iter().flat_map(|stage| &stage.triggers);
@@ -43,17 +37,10 @@ pub(super) fn build_args(
     };
     let warn = |name: &String| {
         let message = format!("no ARG takes the build argument `{name}`");
-        let warning = Diagnostic::warning(Rule::UndefinedVar, Span::empty_at(0), message);
+        let warning = Diagnostic::warning(Rule::UnusedBuildArg, Span::empty_at(0), message);
         warning.did_you_mean(suggest(name, declared.iter().copied()))
     };
     options.build_args.keys().filter(|name| !known(name)).map(warn).collect()
-}
-
-/// Tells whether `error=true` is asked for.
-fn is_strict(file: &Dockerfile, options: &FrontendOptions) -> bool {
-    let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
-    let text = given.or_else(|| Some(&file.directives.check.as_ref()?.raw));
-    text.and_then(|text| CheckOptions::parse(text).ok()).is_some_and(|check| check.error)
 }
 
 /// Returns the `ARG` that an instruction is, or will be in a build on top.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use anyhow::{Context as _, Result, bail};
 use lathe_engine::{
-    BuildRequest, Entitlement, ExportSpec, FrontendOptions, Layering, NetworkMode, PullPolicy,
-    Rlimit, RunRequest,
+    BuildRequest, Entitlement, ExportSpec, FrontendOptions, Layering, NetworkMode, PlatformChoice,
+    PullPolicy, Rlimit, RunRequest,
 };
 use lathe_oci::{Platform, Reference};
 
@@ -50,6 +50,7 @@ fn jobs(asked: Option<usize>) -> Result<NonZeroUsize> {
 }
 
 fn frontend(places: &Places, args: &MeaningArgs) -> Result<FrontendOptions> {
+    let platform = platform(&args.platform)?;
     Ok(FrontendOptions {
         target: args.target.clone().filter(|target| !target.is_empty()),
         build_platform: Platform::host(),
@@ -58,7 +59,11 @@ fn frontend(places: &Places, args: &MeaningArgs) -> Result<FrontendOptions> {
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter.clone(),
         allow: values::entitlements(&args.allow)?.into_iter().collect(),
-        ..FrontendOptions::new(platform(&args.platform)?)
+        platform_choice: match platform {
+            Some(_) => PlatformChoice::Given,
+            None => PlatformChoice::Assumed { runnable: Vec::new() },
+        },
+        ..FrontendOptions::new(platform.unwrap_or_else(Platform::host))
     })
 }
 
@@ -111,13 +116,13 @@ fn pairs(texts: &[String]) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-fn platform(texts: &[String]) -> Result<Platform> {
+fn platform(texts: &[String]) -> Result<Option<Platform>> {
     match texts {
-        [] => match env::variable("DOCKER_DEFAULT_PLATFORM").filter(|text| !text.is_empty()) {
-            Some(text) => parse_platform(&text),
-            None => Ok(Platform::host()),
-        },
-        [one] => parse_platform(one),
+        [] => env::variable("DOCKER_DEFAULT_PLATFORM")
+            .filter(|text| !text.is_empty())
+            .map(|text| parse_platform(&text))
+            .transpose(),
+        [one] => parse_platform(one).map(Some),
         _ => bail!(
             "lathe builds for one platform at a time: build each with its own tag, \
              and push an index of them"
