@@ -102,13 +102,8 @@ impl StageCx<'_, '_> {
         for (text, word) in sources.iter().zip(&paths.sources) {
             found.push(self.source(text, word, paths, transfer)?);
         }
-        let destination = paths::destination(self.state.working_dir(), &typed);
-        if paths.sources.len() + paths.heredocs.len() > 1 && !destination.ends_with('/') {
-            let message =
-                format!("several sources need a folder as destination, `{typed}` is none");
-            let help = format!("end it with a slash: `{typed}/`");
-            return Err(stop_with_help(paths.destination.span, message, help));
-        }
+        let several = paths.sources.len() + paths.heredocs.len() > 1;
+        let destination = paths::destination(self.state.working_dir(), &typed, several);
         // Names are looked up in the files of the stage, so that the layer depends on them.
         let linked = transfer.link
             && self.state.vertex.is_some()

@@ -3,11 +3,13 @@
 use crate::path::join;
 
 /// Returns an absolute destination; it ends with `/` if it must be a directory.
-pub(super) fn destination(working_dir: &str, typed: &str) -> String {
+///
+/// Where several sources are copied it must be one, whether it is written so or not.
+pub(super) fn destination(working_dir: &str, typed: &str, several: bool) -> String {
     let mut path = join(working_dir, typed);
     let is_directory =
         typed.is_empty() || typed.ends_with('/') || typed == "." || typed.ends_with("/.");
-    if is_directory && !path.ends_with('/') {
+    if (is_directory || several) && !path.ends_with('/') {
         path.push('/');
     }
     path
@@ -76,16 +78,17 @@ mod tests {
 
     #[test]
     fn destinations_are_directories_if_they_must_be() {
-        let check = |typed: &str, expected: &str| {
-            assert_eq!(destination("/app", typed), expected, "{typed}");
+        let check = |typed: &str, several: bool, expected: &str| {
+            assert_eq!(destination("/app", typed, several), expected, "{typed}");
         };
-        check("a", "/app/a");
-        check("a/", "/app/a/");
-        check(".", "/app/");
-        check("", "/app/");
-        check("/x/.", "/x/");
-        check("/", "/");
-        check("../../../x", "/x");
+        check("a", false, "/app/a");
+        check("a", true, "/app/a/");
+        check("a/", false, "/app/a/");
+        check(".", false, "/app/");
+        check("", false, "/app/");
+        check("/x/.", false, "/x/");
+        check("/", true, "/");
+        check("../../../x", false, "/x");
     }
 
     #[test]
