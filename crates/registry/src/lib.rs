@@ -38,7 +38,7 @@ pub use blob::BlobReader;
 pub use client::{Client, ClientOptions};
 pub use config::{Config, HostSettings, Mirror};
 pub use credentials::{Credential, CredentialStore};
-pub use download::{GetRequest, WebFile, WebReader};
+pub use download::{GetRequest, WebFile, WebReader, basic_authorization};
 pub use environment::Environment;
 pub use error::{Error, Refusal, Result};
 pub use resume::ResumingReader;

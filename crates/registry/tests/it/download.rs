@@ -87,6 +87,10 @@ fn what_is_here_already_is_asked_for_and_not_sent_again() {
     let etag = GetRequest { etag: Some("\"1\"".to_owned()), ..GetRequest::default() };
     assert!(client("", None).get(&server.url("/f"), &etag).unwrap().is_none());
     assert!(server.take()[0].to_lowercase().contains("if-none-match: \"1\""));
+    let unconditional = Server::saying(ok("ETag: W/\"1\"\r\n", "hello"));
+    assert!(client("", None).get(&unconditional.url("/f"), &etag).unwrap().is_none());
+    let other = Server::saying(ok("ETag: \"2\"\r\n", "hello"));
+    assert!(client("", None).get(&other.url("/f"), &etag).unwrap().is_some());
     let nothing = client("", None).get(&server.url("/f"), &GetRequest::default());
     assert!(matches!(nothing, Err(Error::Refused(_))), "nobody asked for a 304");
 }

@@ -1,8 +1,8 @@
 //! URLs of repositories: which are followed at all, without what is secret in them, and what
 //! relative URLs of submodules mean.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lathe_oci::Digest;
+use lathe_registry::basic_authorization;
 
 use crate::{Error, Result, remote::url::parts};
 
@@ -64,7 +64,7 @@ impl GitUrl {
                 text: clean(""),
                 protocol,
                 origin: format!("{}{}", scheme.to_lowercase(), host.to_lowercase()),
-                authorization: user.filter(|user| !user.is_empty()).map(basic),
+                authorization: user.filter(|user| !user.is_empty()).map(basic_authorization),
             },
             Protocol::Ssh => {
                 let user = name.map_or_else(String::new, |name| format!("{name}@"));
@@ -144,29 +144,6 @@ impl GitUrl {
         name.truncate(32);
         name
     }
-}
-
-/// Makes `Authorization` of user and password.
-fn basic(user: &str) -> String {
-    let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let pair = [percent_decode(name), b":".to_vec(), percent_decode(password)].concat();
-    format!("Basic {}", STANDARD.encode(pair))
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        let digit = |at: usize| behind.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
-            decoded.push(u8::try_from(high * 16 + low).expect("two digits are one byte"));
-            rest = &behind[2..];
-        } else {
-            decoded.push(byte);
-            rest = behind;
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]
