@@ -1,6 +1,10 @@
 //! Archives as contexts.
 
-use std::fs;
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use lathe_source::{Error, is_archive};
 use lathe_testkit::fixture::{Entry, archive, gzip};
@@ -44,6 +48,49 @@ fn what_is_no_archive_is_refused_and_leaves_nothing() {
     let half = &entries()[..1600];
     assert!(place.remotes.archive(half, "standard input").is_err());
     assert_eq!(place.snapshots(), 0);
+}
+
+/// Compresses with a program; `None` if the machine does not have it.
+fn compress(program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut child = Command::new(program)
+        .arg("-c")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut stdin = child.stdin.take()?;
+    let input = bytes.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().ok()?;
+    writer.join().ok()?.ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+#[test]
+fn archives_are_known_by_their_first_megabyte_however_they_are_packed() {
+    if !can_own("archives_are_known_by_their_first_megabyte_however_they_are_packed") {
+        return;
+    }
+    // What does not get smaller fills the largest blocks that there are.
+    let noise = (0..3_000_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]);
+    let mut state = 1_u32;
+    let noise: Vec<u8> = noise
+        .map(|byte| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            byte ^ state.to_le_bytes()[3]
+        })
+        .collect();
+    let tar = archive(&[Entry::file("noise", noise)]);
+    for program in ["gzip", "bzip2", "xz", "zstd"] {
+        let Some(packed) = compress(program, &tar) else {
+            eprintln!("SKIP archives_are_known: {program} is not installed");
+            continue;
+        };
+        assert!(is_archive(&packed[..512]), "{program}");
+        let place = Place::new();
+        let fetched = place.remotes.archive(&packed[..], program).unwrap();
+        assert_eq!(place.names(&fetched), ["noise"], "{program}");
+    }
 }
 
 /// Gives some bytes, then fails.

@@ -278,15 +278,13 @@ impl Git<'_> {
     /// Makes git's messages fit for an error: what is wrong, in one line, without secrets.
     fn message(&self, finished: &Finished) -> String {
         let text = String::from_utf8_lossy(&finished.messages);
-        let lines: Vec<&str> = text.split(['\n', '\r']).map(str::trim).collect();
-        let prefixes = ["fatal: ", "error: ", "remote: ", "ERROR: "];
-        let important: Vec<&str> = lines
-            .iter()
-            .filter_map(|line| prefixes.iter().find_map(|prefix| line.strip_prefix(prefix)))
-            .collect();
-        let all = lines.iter().copied().filter(|line| !line.is_empty());
-        let chosen: Vec<&str> = if important.is_empty() { all.collect() } else { important };
-        let mut message = chosen.join("; ");
+        let mut lines: Vec<&str> = text.split(['\n', '\r']).filter_map(worth_showing).collect();
+        lines.dedup();
+        // Git says this after whatever ssh has said.
+        if lines.len() > 1 {
+            lines.retain(|line| *line != "Could not read from remote repository.");
+        }
+        let mut message = lines.join("; ");
         if let Some(secret) = &self.authorization {
             let value = secret.split_once(' ').map_or(secret.as_str(), |(_, value)| value);
             message = message.replace(value, "xxxxx");
@@ -302,12 +300,31 @@ impl Git<'_> {
         } else if self.authorization.is_some() && has("error: 30") {
             "; redirects are not followed with credentials: use the URL that it leads to"
         } else if has("Permission denied (publickey") {
-            "; an ssh agent has to hold a key for it (SSH_AUTH_SOCK)"
+            "; `--ssh default` with an agent or a file gives a key, as does SSH_AUTH_SOCK"
+        } else if has("Host key verification failed") {
+            "; the host shows another key than before, see `known_hosts`"
         } else {
             ""
         };
         message + hint
     }
+}
+
+/// Returns what a line of git's or ssh's messages says; `None` for what is always said.
+fn worth_showing(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let line = ["fatal: ", "error: ", "remote: ", "ERROR: "]
+        .iter()
+        .find_map(|prefix| line.strip_prefix(prefix))
+        .unwrap_or(line);
+    let always = [
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+        "hint: ",
+        "Warning: Permanently added ",
+        "@@@",
+    ];
+    (!line.is_empty() && !always.iter().any(|words| line.starts_with(words))).then_some(line)
 }
 
 /// How a child ended.
@@ -394,6 +411,41 @@ mod tests {
         assert_eq!(header.as_deref(), Some("Authorization: Bearer sesame"));
         assert_eq!(setting("http.followRedirects").as_deref(), Some("false"));
         assert_eq!(setting("core.hooksPath").as_deref(), Some("/dev/null"));
+    }
+
+    #[test]
+    fn messages_say_what_is_wrong_and_no_secret() {
+        let url = GitUrl::parse("https://h/a.git").unwrap();
+        let git = Git {
+            url: &url,
+            home: Path::new("/h"),
+            known_hosts: Path::new("/k"),
+            authorization: Some("basic c2VzYW1l".to_owned()),
+            ssh: &SshAccess::Environment,
+            cancel: &Cancel::new(),
+        };
+        let check = |messages: &str, expected: &str| {
+            let status = std::os::unix::process::ExitStatusExt::from_raw(128 << 8);
+            let messages = messages.as_bytes().to_vec();
+            let finished = Finished { status, output: Vec::new(), messages };
+            assert_eq!(git.message(&finished), expected);
+        };
+        let access = "fatal: Could not read from remote repository.\n\nPlease make sure you have \
+             the correct access rights\nand the repository exists.\n";
+        check(
+            &format!("ssh: connect to host h port 22: Connection refused\r\n{access}"),
+            "ssh: connect to host h port 22: Connection refused",
+        );
+        check(
+            &format!(
+                "Warning: Permanently added 'h'.\ngit@h: Permission denied (publickey).\n{access}"
+            ),
+            "git@h: Permission denied (publickey).; `--ssh default` with an agent or a file gives \
+             a key, as does SSH_AUTH_SOCK",
+        );
+        check(access, "Could not read from remote repository.");
+        check("fatal: bad c2VzYW1l\u{1b}[2J\n", "bad xxxxx [2J");
+        check("", "exit status: 128");
     }
 
     #[test]
