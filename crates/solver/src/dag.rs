@@ -52,6 +52,18 @@ impl Dag {
         users
     }
 
+    /// Returns for each node whether it is run again whatever the cache has: because it was asked
+    /// for, or because it stands on a node that is.
+    pub(crate) fn renewed(&self) -> Vec<bool> {
+        let mut renewed: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let below =
+                node.inputs.iter().any(|edge| !edge.by_content && renewed[edge.node.index()]);
+            renewed.push(node.ignore_cache || below);
+        }
+        renewed
+    }
+
     /// Returns for each node the length of the longest way to a root: the longer, the sooner
     /// it should run.
     pub(crate) fn heights(&self) -> Vec<u32> {

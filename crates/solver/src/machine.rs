@@ -97,6 +97,8 @@ struct Slot {
 
 pub(crate) struct Machine<'a> {
     dag: &'a Dag,
+    /// Which nodes are run again whatever the cache has.
+    renewed: Vec<bool>,
     users: Vec<Vec<(NodeId, bool)>>,
     slots: Vec<Slot>,
     dirty: Vec<NodeId>,
@@ -119,6 +121,7 @@ impl<'a> Machine<'a> {
         };
         let mut machine = Self {
             dag,
+            renewed: dag.renewed(),
             users: dag.users(),
             slots: ids().map(slot).collect(),
             dirty: ids().collect(),
@@ -137,6 +140,11 @@ impl<'a> Machine<'a> {
     /// Returns the actions that became due, in order.
     pub(crate) fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
+    }
+
+    /// Tells whether a node is run again whatever the cache has.
+    pub(crate) fn is_renewed(&self, id: NodeId) -> bool {
+        self.renewed[id.index()]
     }
 
     pub(crate) fn state(&self, id: NodeId) -> State {
@@ -287,7 +295,7 @@ impl<'a> Machine<'a> {
                     self.demand_missed(id);
                 }
             }
-        } else if inputs.iter().all(|edge| self.slots[edge.node.index()].canonical.is_some()) {
+        } else if self.has_definition(id) {
             self.slots[id.index()].state = State::LookingUp;
             self.actions.push(Action::LookUp(id));
         } else {
@@ -295,6 +303,16 @@ impl<'a> Machine<'a> {
             self.enter(id, State::NeedsContent);
             self.mark_late(id);
         }
+    }
+
+    /// Tells whether a key can be made of the keys of the inputs. It cannot where one is known by
+    /// content only, and where one is run again: its key is the old one, but who uses it by
+    /// content is to look at the new content.
+    fn has_definition(&self, id: NodeId) -> bool {
+        self.dag.nodes[id.index()].inputs.iter().all(|edge| {
+            let index = edge.node.index();
+            self.slots[index].canonical.is_some() && !(edge.by_content && self.renewed[index])
+        })
     }
 
     fn look_at_content(&mut self, id: NodeId) {

@@ -260,7 +260,7 @@ where
 
     /// Looks `key` up; keeps the output and returns the canonical key if it hits.
     fn find(&mut self, id: NodeId, key: CacheKey) -> Result<Option<CacheKey>, R::Error> {
-        if self.dag.nodes[id.index()].ignore_cache {
+        if self.machine.is_renewed(id) {
             return Ok(None);
         }
         let Some(hit) = self.cache.lookup(key)? else { return Ok(None) };

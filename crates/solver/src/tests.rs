@@ -261,6 +261,20 @@ fn a_node_that_ignores_the_cache_runs_again_alone() {
 }
 
 #[test]
+fn what_stands_on_a_node_that_ignores_the_cache_runs_again_and_what_copies_looks_at_the_content() {
+    let memory = Memory::default();
+    // 1 stands on 0; 2 copies from 1; 3 stands on 2.
+    let ops: &[(Int, &[i32])] =
+        &[(Int::Const(1), &[]), (Int::Sum(1), &[0]), (Int::Sum(1), &[C1]), (Int::Sum(1), &[2])];
+    check(&memory, ops, 4, &[0, 1, 2, 3]);
+    let mut dag = dag(ops);
+    dag.nodes[0].ignore_cache = true;
+    let (result, ran) = try_solve(&memory, ops, &dag);
+    assert_eq!(result.unwrap().nodes[3].output, Some(4));
+    assert_eq!(ran, [0, 1], "the content is the same, so that copies are found");
+}
+
+#[test]
 fn cancelled_before_it_begins_runs_nothing() {
     let ops = vec![Int::Const(1)];
     let runner = Runner { ops, ran: Mutex::default(), barrier: Barrier::new(1) };
