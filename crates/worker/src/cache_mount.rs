@@ -4,6 +4,7 @@
 //! <store>/cache-mounts/<hash of id>[.<number>]/     flock(2): who uses it
 //!                                             fs/   what the process sees
 //!                                             new/  being made; renamed to fs when complete
+//!                                             id    the id, for people
 //! ```
 //!
 //! The lock lies on the outer folder, which no step ever sees, so that no step can hold it, and it
@@ -25,7 +26,7 @@ use std::{
 
 use lathe_event::Event;
 use lathe_graph::{Cache, CacheSharing, ExecMountKind, ExecOp};
-use lathe_rootfs::{CopyOptions, CopyRequest, DirOptions, Root, copy};
+use lathe_rootfs::{CopyOptions, CopyRequest, DirOptions, FileOptions, Root, copy};
 use lathe_solver::NodeId;
 use lathe_store::Guard;
 use lathe_tree::{FileKind, Owner};
@@ -48,6 +49,9 @@ const FILES: &str = "fs";
 
 /// What is being made.
 const NEW: &str = "new";
+
+/// Whose cache it is.
+const ID: &str = "id";
 
 /// A cache that a step uses.
 #[derive(Debug)]
@@ -168,6 +172,7 @@ impl Worker<'_> {
                 }
             }
         }
+        root.write_file(Path::new(ID), cache.id.as_bytes(), &FileOptions::default())?;
         Ok(root.rename(new, Path::new(FILES))?)
     }
 

@@ -89,8 +89,8 @@ impl Worker<'_> {
             }
             Op::Source(SourceOp::Local { name }) => format!("the named context `{name}`"),
             Op::Source(SourceOp::Image { name, .. }) => format!("image `{name}`"),
-            Op::Source(SourceOp::Http(http)) => format!("`{}`", http.url),
-            Op::Source(SourceOp::Git(git)) => format!("`{}`", git.url),
+            Op::Source(SourceOp::Http(http)) => format!("`{}`", without_credentials(&http.url)),
+            Op::Source(SourceOp::Git(git)) => format!("`{}`", without_credentials(&git.url)),
             Op::Exec(_) | Op::File(_) | Op::Merge(_) => format!("stage `{}`", vertex.meta.stage),
         }
     }
@@ -163,5 +163,31 @@ pub(crate) fn snapshot_of(output: &Output) -> Option<SnapshotId> {
     match output {
         Output::Snapshot(id) => Some(*id),
         Output::Context(_) => None,
+    }
+}
+
+/// Returns a URL without user and password, for people.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_credentials() {
+        for (url, shown) in [
+            ("https://user:pass@example.com/a@b.git", "https://example.com/a@b.git"),
+            ("https://token@example.com", "https://example.com"),
+            ("https://us@er:pa@ss@example.com/x", "https://example.com/x"),
+            ("https://example.com/a@b", "https://example.com/a@b"),
+            ("git@example.com:a/b.git", "git@example.com:a/b.git"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
     }
 }
