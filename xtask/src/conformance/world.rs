@@ -210,7 +210,7 @@ fn links() -> Vec<Entry> {
         Entry::file("file", "file"),
         Entry::symlink("file-link", "file"),
         Entry::file("one", "same").mode(0o640),
-        Entry::hard_link("two", "one"),
+        Entry::hard_link("two", "one").mode(0o640),
         Entry::dir("sticky").mode(0o1777),
         Entry::dir("private").mode(0o700).owner(5, 6),
         Entry::file("private/f", "f").mode(0o4755).owner(7, 8),
