@@ -29,7 +29,8 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let Lowered { graph, target, warnings, .. } =
         with_epoch(&inputs, &file, &planned, &resolved, epoch, lowered)?;
     let found = [parsed, planned.warnings, warnings].concat();
-    let findings = settle(source, &file, found, &Lint::of(&inputs.frontend)?)?;
+    let lint = Lint::of(&inputs.frontend)?;
+    let findings = settle(source, &file, found, &lint, &planned.stages)?;
     outputs::check(engine, request, epoch)?;
     let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
     let solution = solve(engine, request, &inputs, &work)?;

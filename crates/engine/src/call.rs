@@ -1,7 +1,7 @@
 //! Requests about a Dockerfile that build nothing: `--check`, `--call`, `--print`.
 
 use lathe_dockerfile::{Diagnostic, Dockerfile, Span, line_column};
-use lathe_frontend::{FrontendOptions, Outline, PlanScope, Targets, lower};
+use lathe_frontend::{FrontendOptions, Outline, PlanScope, StageGraph, Targets, lower};
 
 use crate::{
     BuildRequest, Engine, Error, Result,
@@ -83,10 +83,13 @@ pub fn check(engine: &Engine, request: &BuildRequest) -> Result<CheckReport> {
     let has_errors = parse.has_errors();
     let mut found = parse.diagnostics;
     // What is no Dockerfile has no stages to look into, but its other lines can be told.
+    let mut stages = None;
     if !has_errors {
-        found.extend(deeper(engine, request, &inputs, &parse.file)?);
+        let (deeper, planned) = deeper(engine, request, &inputs, &parse.file)?;
+        found.extend(deeper);
+        stages = planned;
     }
-    let findings = findings::all(source, &parse.file, found, &lint);
+    let findings = findings::all(source, &parse.file, found, &lint, stages.as_ref());
     let show = |finding: &Diagnostic| Finding {
         rule: finding.rule.name(),
         about: finding.rule.page(),
@@ -108,11 +111,11 @@ fn deeper(
     request: &BuildRequest,
     inputs: &Contexts,
     file: &Dockerfile,
-) -> Result<Vec<Diagnostic>> {
+) -> Result<(Vec<Diagnostic>, Option<StageGraph>)> {
     let planned = plan_and_resolve(engine, request, inputs, file, Missing::IsNoted);
     let (planned, resolved) = match planned {
         Ok(planned) => planned,
-        Err(Error::Dockerfile { findings, .. }) => return Ok(findings),
+        Err(Error::Dockerfile { findings, .. }) => return Ok((findings, None)),
         Err(error) => return Err(error),
     };
     let mut found = planned.warnings;
@@ -120,7 +123,7 @@ fn deeper(
         Ok(lowered) => found.extend(lowered.warnings),
         Err(errors) => found.extend(errors),
     }
-    Ok(found)
+    Ok((found, Some(planned.stages)))
 }
 
 /// Tells which arguments, secrets, agents and caches the target takes.

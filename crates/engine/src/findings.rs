@@ -1,7 +1,9 @@
 //! Findings of all phases, put together: what the rules and the user's word on them make of them.
 
-use lathe_dockerfile::{CheckOptions, Diagnostic, Dockerfile};
-use lathe_frontend::FrontendOptions;
+use std::ops::Range;
+
+use lathe_dockerfile::{CheckOptions, Diagnostic, Dockerfile, Rule};
+use lathe_frontend::{FrontendOptions, StageGraph};
 
 use crate::{Error, Result, dockerfile::Source};
 
@@ -33,9 +35,40 @@ pub(crate) fn all(
     file: &Dockerfile,
     mut found: Vec<Diagnostic>,
     lint: &Lint,
+    stages: Option<&StageGraph>,
 ) -> Vec<Diagnostic> {
-    found.extend(lathe_dockerfile::lint(file, &source.text));
+    let unneeded = unneeded(file, stages);
+    let of_file = lathe_dockerfile::lint(file, &source.text);
+    found.extend(
+        of_file
+            .into_iter()
+            .filter(|finding| !unneeded.iter().any(|stage| stage.contains(&finding.span.start))),
+    );
     lathe_dockerfile::settle(file, found, lint.0.as_ref())
+}
+
+/// Tells whether a rule is about how stages stand to each other, or about the text.
+fn is_of_whole_file(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::SyntaxError
+            | Rule::StageNameCasing
+            | Rule::FromAsCasing
+            | Rule::NoEmptyContinuation
+            | Rule::ConsistentInstructionCasing
+            | Rule::DuplicateStageName
+            | Rule::ReservedStageName
+    )
+}
+
+/// Returns the parts of the text with stages that the target does not need: nobody waits for
+/// advice about them.
+fn unneeded(file: &Dockerfile, stages: Option<&StageGraph>) -> Vec<Range<u32>> {
+    let Some(stages) = stages else { return Vec::new() };
+    let needed = |index: usize| stages.stages.iter().any(|plan| plan.id.index() == index);
+    let end = |index: usize| file.stages.get(index + 1).map_or(u32::MAX, |next| next.span.start);
+    let ranges = file.stages.iter().enumerate().filter(|(index, _)| !needed(*index));
+    ranges.map(|(index, stage)| stage.span.start..end(index)).collect()
 }
 
 /// The same for a build, which ends here if `error=true` was asked for and anything was found.
@@ -44,8 +77,9 @@ pub(crate) fn settle(
     file: &Dockerfile,
     found: Vec<Diagnostic>,
     lint: &Lint,
+    stages: &StageGraph,
 ) -> Result<Vec<Diagnostic>> {
-    let findings = all(source, file, found, lint);
+    let findings = all(source, file, found, lint, Some(stages));
     let errors: Vec<Diagnostic> =
         findings.iter().filter(|finding| finding.is_error()).cloned().collect();
     if errors.is_empty() { Ok(findings) } else { Err(source.errors(&errors)) }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, thread};
 
-use lathe_dockerfile::{Diagnostic, Dockerfile, Span};
+use lathe_dockerfile::{Diagnostic, Dockerfile, Span, suggest};
 use lathe_frontend::{
     PinnedImage, Planned, PlatformChoice, Resolution, StageGraph, WantedImage, plan,
 };
@@ -54,7 +54,7 @@ pub(crate) fn plan_and_resolve(
         }
         let planned =
             plan(file, &options, &resolved.images).map_err(|errors| source.errors(&errors))?;
-        if !resolve(engine, request, source, &planned.stages, &mut resolved, missing)? {
+        if !resolve(engine, request, (source, file), &planned.stages, &mut resolved, missing)? {
             return Ok((planned, resolved));
         }
     }
@@ -69,7 +69,7 @@ fn is_foreign(image: &PinnedImage, platform: &Platform) -> bool {
 fn resolve(
     engine: &Engine,
     request: &BuildRequest,
-    source: &Source,
+    (source, file): (&Source, &Dockerfile),
     stages: &StageGraph,
     resolved: &mut Resolved,
     missing: Missing,
@@ -104,7 +104,7 @@ fn resolve(
             Err(_) if missing == Missing::IsNoted => {
                 resolved.images.unknown.insert(image);
             }
-            Err(error) => findings.push(finding(&image, span, &error)),
+            Err(error) => findings.push(finding(file, &image, span, &error)),
         }
     }
     if engine.images.cancel.is_cancelled() {
@@ -126,7 +126,12 @@ impl Resolved {
     }
 }
 
-fn finding(image: &WantedImage, span: Span, error: &lathe_source::Error) -> Diagnostic {
+fn finding(
+    file: &Dockerfile,
+    image: &WantedImage,
+    span: Span,
+    error: &lathe_source::Error,
+) -> Diagnostic {
     let mut message = format!("cannot find out what `{}` is: {error}", image.reference.familiar());
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -136,5 +141,13 @@ fn finding(image: &WantedImage, span: Span, error: &lathe_source::Error) -> Diag
         }
         cause = error.source();
     }
-    Diagnostic::error(span, message)
+    let finding = Diagnostic::error(span, message);
+    // A name that is no image may be that of a stage, misspelt.
+    let name = image.reference.familiar();
+    let name = name.strip_suffix(":latest").unwrap_or(&name);
+    let stages: Vec<String> = file.stages.iter().filter_map(lathe_dockerfile::Stage::key).collect();
+    match suggest(name, stages.iter().map(String::as_str)) {
+        Some(near) => finding.help(format!("did you mean the stage `{near}`?")),
+        None => finding,
+    }
 }

@@ -1,9 +1,6 @@
 //! Hands the graph to the solver and the worker, and tells failures with their lines.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use lathe_container::SharedNetwork;
 use lathe_dockerfile::{Diagnostic, Span, suggest};
@@ -44,8 +41,12 @@ pub(crate) fn solve(
     plan: &Work<'_>,
 ) -> Result<Solution<Output>> {
     let Work { graph, target, resolved, epoch } = *plan;
-    if !inputs.files.contains_key(MAIN) && needs_context(graph) {
-        return Err(Error::NoContext(PathBuf::from("-")));
+    if !inputs.files.contains_key(MAIN)
+        && let Some(span) = user_of_context(graph)
+    {
+        let message = "there is no build context: only a Dockerfile was given";
+        let help = "build a folder, with the Dockerfile of standard input: `lathe build -f - .`";
+        return Err(inputs.dockerfile.errors(&[Diagnostic::error(span, message).help(help)]));
     }
     let events = &*engine.images.events;
     let steps = graph.vertices().map(|(id, vertex)| (StepId(id.0), vertex.meta.name.clone()));
@@ -112,10 +113,14 @@ fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {
     Dag { nodes: graph.vertices().map(node).collect(), roots }
 }
 
-/// Tells whether anything reads the build context.
-fn needs_context(graph: &BuildGraph) -> bool {
+/// Returns the place of the first instruction that reads the build context, if any does.
+fn user_of_context(graph: &BuildGraph) -> Option<Span> {
     let is_main = |op: &Op| matches!(op, Op::Source(SourceOp::Local { name }) if name == MAIN);
-    graph.vertices().any(|(_, vertex)| is_main(&vertex.op))
+    let (main, _) = graph.vertices().find(|(_, vertex)| is_main(&vertex.op))?;
+    let uses = |vertex: &lathe_graph::Vertex| vertex.inputs.iter().any(|i| i.vertex == main);
+    let (_, user) = graph.vertices().find(|(_, vertex)| uses(vertex))?;
+    let (start, end) = user.meta.span?;
+    Some(Span::new(start, end))
 }
 
 fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {

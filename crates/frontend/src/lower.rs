@@ -17,7 +17,10 @@ mod unused;
 use std::{collections::BTreeMap, sync::Arc};
 
 use lathe_dockerfile::{Diagnostic, Dockerfile, Instruction, InstructionKind, Rule, Span};
-use lathe_graph::{FileOp, GraphBuilder, Op, SourceOp, VertexId, VertexMeta};
+use lathe_graph::{
+    CopyAction, FileAction, FileOp, GraphBuilder, Input, InputIndex, Op, Selector, SourceOp,
+    Unpack, VertexId, VertexMeta,
+};
 use lathe_oci::Platform;
 
 use self::{
@@ -25,8 +28,8 @@ use self::{
     step::{StageCx, Steps},
 };
 use crate::{
-    Base, Epoch, Errors, FrontendOptions, ImageTarget, Lowered, PlatformChoice, Resolution,
-    StageBody, StageGraph, StageId, StagePlan, WantedImage, epoch::epoch,
+    Base, Epoch, Errors, FrontendOptions, HistoryItem, ImageTarget, Lowered, PlatformChoice,
+    Resolution, StageBody, StageGraph, StageId, StagePlan, WantedImage, epoch::epoch,
 };
 
 /// Makes the build graph of the planned stages.
@@ -132,7 +135,7 @@ impl Cx<'_> {
             StageBody::Replaced => &[],
         };
         let triggers = plan.triggers.iter().map(|trigger| &trigger.instruction);
-        let total = usize::from(matches!(plan.base, Base::Image(_)))
+        let total = usize::from(matches!(plan.base, Base::Image(_) | Base::Context(_)))
             + body.iter().chain(triggers).filter(|it| is_step(it)).count();
         let mut steps = Steps { stage: plan.name.as_str().into(), done: 0, total };
         // A lone stage needs no name in front of its steps.
@@ -159,10 +162,7 @@ impl Cx<'_> {
         match &plan.base {
             Base::Scratch => StageState::scratch(&plan.platform, None),
             Base::Stage(id) => self.done[id].clone(),
-            Base::Context(name) => {
-                let vertex = self.context(name);
-                StageState::scratch(&plan.platform, Some(vertex))
-            }
+            Base::Context(name) => self.on_context(plan, name, steps),
             Base::Image(image) => {
                 let vertex = self.image(image, plan.base_span, steps);
                 let Some(pinned) = self.resolution.images.get(&**image) else {
@@ -174,6 +174,33 @@ impl Cx<'_> {
                 state
             }
         }
+    }
+
+    /// Starts from the files of a named context: they are the first layer.
+    fn on_context(&mut self, plan: &StagePlan, name: &str, steps: &mut Steps) -> StageState {
+        let span = plan.base_span;
+        let copy = CopyAction {
+            from: InputIndex(0),
+            select: Selector { paths: vec![".".to_owned()], exclude: Vec::new() },
+            destination: "/".to_owned(),
+            owner: None,
+            mode: None,
+            unpack: Unpack::Never,
+            parents: false,
+        };
+        let op = Op::File(FileOp { base: None, actions: vec![FileAction::Copy(copy)] });
+        let inputs = vec![Input { vertex: self.context(name), by_content: true }];
+        let meta = VertexMeta {
+            name: steps.next(&format!("FROM {name}")),
+            stage: Arc::clone(&steps.stage),
+            span: Some((span.start, span.end)),
+            ignore_cache: false,
+        };
+        let vertex = self.graph.add(op, inputs, meta);
+        let mut state = StageState::scratch(&plan.platform, Some(vertex));
+        let created_by = format!("FROM {name}");
+        state.history.push(HistoryItem { created_by, vertex: Some(vertex) });
+        state
     }
 
     /// Returns the vertex of an image, `None` if it has no layers.

@@ -17,7 +17,7 @@ use crate::{FrontendOptions, StageBody, StageGraph};
 /// What a target takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
-    /// Name of the stage; its number where it has none.
+    /// Name of the stage in lower case; its number where it has none.
     pub name: String,
     /// What the comment above it says.
     pub description: Option<String>,
@@ -74,7 +74,7 @@ pub struct Targets {
 /// A stage that can be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its name, if it has one.
+    /// Its name in lower case, if it has one.
     pub name: Option<String>,
     /// Whether it is built if none is named.
     pub default: bool,
@@ -92,7 +92,7 @@ pub struct Target {
 pub fn targets(file: &Dockerfile) -> Targets {
     let last = file.stages.len().saturating_sub(1);
     let target = |(index, stage): (usize, &Stage)| Target {
-        name: stage.name.as_ref().map(|name| name.text.clone()),
+        name: stage.key(),
         default: index == last,
         description: stage.doc.clone(),
         base: stage.base.raw.clone(),

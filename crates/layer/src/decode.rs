@@ -90,7 +90,8 @@ fn run(
         }
         buffer.truncate(count);
         digester.update(&buffer);
-        if full.send(buffer).is_err() {
+        // An empty buffer would look like the end, and hide the fault.
+        if count > 0 && full.send(buffer).is_err() {
             // The consumer is done, or has its own error to tell; ours is not looked at.
             return Ok(Decoded { digest: digester.finish(), size });
         }

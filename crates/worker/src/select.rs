@@ -72,7 +72,10 @@ impl Selected {
             selection = selection.and(exclude(include, below, kind));
         }
         match tree {
-            Tree::Context(_) if selection != Selection::Skip => {
+            // Without an ignore file no path need be put together.
+            Tree::Context(context)
+                if selection != Selection::Skip && context.ignore_file().is_some() =>
+            {
                 selection.and(tree.select(&found.real.join(below), kind))
             }
             Tree::Context(_) | Tree::Snapshot(_) => selection,

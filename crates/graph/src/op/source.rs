@@ -85,15 +85,17 @@ pub struct GitSource {
 }
 
 impl GitSource {
-    /// Returns the commit where it is known without asking: a full id as checksum or name.
+    /// Returns the commit where it is known without asking: the name is a full id, or the full id
+    /// of the checksum is fetched by itself. Else the name decides, and has to be asked for, even
+    /// if the checksum says what it ought to be.
     pub fn commit(&self) -> Option<&str> {
-        let full = |text: &str| {
+        let full = |text: &&str| {
             matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
         };
-        match (&self.checksum, &self.reference) {
-            (Some(checksum), _) if full(checksum) => Some(checksum),
-            (_, GitReference::Any(name)) if full(name) => Some(name),
-            _ => None,
+        let checksum = self.checksum.as_deref().filter(full);
+        match &self.reference {
+            GitReference::Any(name) => Some(name.as_str()).filter(full),
+            _ => checksum.filter(|_| self.fetch_by_commit),
         }
     }
 }
@@ -170,7 +172,10 @@ mod tests {
         check(GitReference::Head, None, None);
         check(any("main"), None, None);
         check(any(FULL), None, Some(FULL));
-        check(any("main"), Some(FULL), Some(FULL));
+        // The name may have moved to another commit, which is to be told.
+        check(any("main"), Some(FULL), None);
+        let by_commit = GitSource { fetch_by_commit: true, ..git(GitReference::Head, Some(FULL)) };
+        assert_eq!(by_commit.commit(), Some(FULL));
         check(any("main"), Some("0123456"), None);
         check(GitReference::Tag(FULL.to_owned()), None, None);
         check(any(&FULL.replace('0', "g")), None, None);

@@ -13,12 +13,13 @@ use rustix::fs::FlockOperation;
 
 use super::{Bench, Case, Ran, Request, dump, exec, list, mount, plant, system};
 
-pub(crate) const CASES: [(&str, Case); 6] = [
+pub(crate) const CASES: [(&str, Case); 7] = [
     ("caches_outlive_steps_and_are_in_no_layer", caches_outlive_steps),
     ("locked_caches_are_waited_for", locked_caches_are_waited_for),
     ("waiting_for_a_cache_can_be_cancelled", waiting_can_be_cancelled),
     ("instances_are_found_again", instances_are_found_again),
     ("caches_begin_with_their_seed", caches_begin_with_their_seed),
+    ("a_new_cache_is_made_once", a_new_cache_is_made_once),
     ("one_step_may_mount_a_cache_twice", one_step_may_mount_a_cache_twice),
 ];
 
@@ -203,4 +204,21 @@ fn one_step_may_mount_a_cache_twice(bench: &Bench) {
         run(bench, base, op).snapshot();
     }
     assert_eq!(folders(bench).len(), 1);
+}
+
+/// Steps that begin at once share a cache that was not there.
+fn a_new_cache_is_made_once(bench: &Bench) {
+    let Some(base) = system(bench) else { return };
+    thread::scope(|scope| {
+        let steps: Vec<_> = (0..6)
+            .map(|number| {
+                let script = format!("touch /cache/{number}");
+                let op = step(&script, cache("id", CacheSharing::Shared));
+                scope.spawn(move || run(bench, base, op).snapshot())
+            })
+            .collect();
+        steps.into_iter().for_each(|step| drop(step.join().expect("it runs")));
+    });
+    let [folder] = folders(bench).try_into().expect("one folder");
+    assert_eq!(list(&folder.join("fs"), &folder.join("fs")), ["0", "1", "2", "3", "4", "5"]);
 }

@@ -20,6 +20,7 @@ pub(super) enum Call {
     Check(Form, Status),
     Outline(Form),
     Targets(Form),
+    Describe(Form),
     Print(Phase),
 }
 
@@ -65,6 +66,7 @@ impl Call {
             "check" | "lint" => Self::Check(form, status),
             "outline" => Self::Outline(form),
             "targets" => Self::Targets(form),
+            "describe" | "subrequests.describe" => Self::Describe(form),
             "dockerfile" => Self::Print(Phase::Dockerfile),
             "stages" => Self::Print(Phase::Stages),
             "graph" => Self::Print(Phase::Graph),
@@ -105,8 +107,27 @@ pub(super) fn answer(
             let (source, targets) = lathe_engine::targets(engine, request)?;
             fine(in_form(form, || targets_text(&targets), || targets_json(&source, &targets)))
         }
+        Call::Describe(form) => fine(in_form(form, describe_text, describe_json)),
         Call::Print(phase) => fine(lathe_engine::print(engine, request, phase)?),
     })
+}
+
+/// What can be asked, with BuildKit's names for it.
+const REQUESTS: [(&str, &str, &str); 4] = [
+    ("check", "frontend.lint", "Find what is wrong with the Dockerfile, or could be better"),
+    ("outline", "frontend.outline", "List the arguments, secrets, agents and caches of a target"),
+    ("targets", "frontend.targets", "List the stages that can be built"),
+    ("describe", "frontend.subrequests.describe", "List what can be asked"),
+];
+
+fn describe_text() -> String {
+    let row = |(name, _, about): (&str, &str, &str)| format!("{name}\t{about}\n");
+    render::align(&format!("NAME\tDESCRIPTION\n{}", REQUESTS.map(row).concat()))
+}
+
+fn describe_json() -> Value {
+    let row = |(_, name, about): (&str, &str, &str)| json!({ "name": name, "version": "1.0.0", "type": "rpc", "description": about });
+    Value::Array(REQUESTS.map(row).to_vec())
 }
 
 fn in_form(form: Form, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> String {
@@ -267,12 +288,10 @@ fn targets_json(text: &SourceText, targets: &Targets) -> Value {
     let row = |target: &lathe_engine::Target| {
         let mut value = json!({
             "name": target.name.as_deref().unwrap_or_default(),
+            "default": target.default,
             "base": target.base,
             "location": location(text.lines(target.span)),
         });
-        if target.default {
-            value["default"] = json!(true);
-        }
         if let Some(description) = &target.description {
             value["description"] = json!(description);
         }
