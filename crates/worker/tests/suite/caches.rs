@@ -217,7 +217,9 @@ fn a_new_cache_is_made_once(bench: &Bench) {
                 scope.spawn(move || run(bench, base, op).snapshot())
             })
             .collect();
-        steps.into_iter().for_each(|step| drop(step.join().expect("it runs")));
+        for step in steps {
+            step.join().expect("it runs");
+        }
     });
     let [folder] = folders(bench).try_into().expect("one folder");
     assert_eq!(list(&folder.join("fs"), &folder.join("fs")), ["0", "1", "2", "3", "4", "5"]);
