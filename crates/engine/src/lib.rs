@@ -32,7 +32,7 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{Error, FailureKind, Result};
 pub use lathe_container as container;
 pub use lathe_container::shim_main;
-pub use lathe_executor::{Rlimit, init_main};
+pub use lathe_executor::{ResourceLimits, Rlimit, init_main};
 pub use lathe_exporter::{Annotation, Destination, ExportSpec, Owners, PushReport, Receipt};
 pub use lathe_frontend::{
     Entitlement, FrontendOptions, Outline, PlatformChoice, Remote, Target, Targets, parse_remote,

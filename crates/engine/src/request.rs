@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use lathe_executor::Rlimit;
+use lathe_executor::{ResourceLimits, Rlimit};
 use lathe_exporter::{Annotation, ExportSpec};
 use lathe_frontend::{FrontendOptions, Remote};
 use lathe_oci::Reference;
@@ -154,4 +154,8 @@ pub struct RunRequest {
     pub rlimits: Vec<Rlimit>,
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
+    /// `--resource`.
+    pub limits: ResourceLimits,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: Option<String>,
 }

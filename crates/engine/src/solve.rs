@@ -1,16 +1,19 @@
 //! Hands the graph to the solver and the worker, and tells failures with their lines.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, OnceLock},
+};
 
 use lathe_container::SharedNetwork;
 use lathe_dockerfile::{Diagnostic, Span, suggest};
 use lathe_event::{Cancel, Event, EventSink, StepId};
-use lathe_executor::Network;
+use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
 use lathe_tree::Timestamp;
-use lathe_worker::{BuildNetwork, Output, RunPolicy, StoreCache, Worker};
+use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunPolicy, StoreCache, Worker};
 
 use crate::{
     BuildRequest, Engine, Error, NetworkMode, Result, StepReport,
@@ -124,10 +127,11 @@ fn user_of_context(graph: &BuildGraph) -> Option<Span> {
 }
 
 fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
+    let (limits, cgroup_parent) = limits(engine, request);
     // A machine without name servers has none to lend.
     let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     Ok(RunPolicy {
-        network: network(request.run.network, resolv_conf.clone(), engine.images.events.clone()),
+        network: network(request, resolv_conf.clone(), engine.images.events.clone()),
         certificates: request.run.certificates.as_deref().map(read).transpose()?,
         hosts: request.run.hosts.clone(),
         resolv_conf,
@@ -135,23 +139,54 @@ fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
         ssh: request.run.ssh.clone(),
         rlimits: request.run.rlimits.clone(),
         shm_size: request.run.shm_size,
+        limits,
+        cgroup_parent,
     })
+}
+
+/// Returns the limits of processes; none, and a word about it, where this machine cannot set them.
+fn limits(engine: &Engine, request: &BuildRequest) -> (ResourceLimits, Option<String>) {
+    let (limits, parent) = (&request.run.limits, &request.run.cgroup_parent);
+    if *limits == ResourceLimits::default() && parent.is_none() {
+        return (ResourceLimits::default(), None);
+    }
+    match ControlGroup::create(parent.as_deref(), limits) {
+        Ok(_) => (limits.clone(), parent.clone()),
+        Err(unavailable) => {
+            let text = format!("RUN steps have no limits: {unavailable}");
+            engine.images.events.emit(Event::Note(text.into()));
+            (ResourceLimits::default(), None)
+        }
+    }
 }
 
 /// Returns what makes the network of the build's processes, once, when the first one starts.
 fn network(
-    mode: NetworkMode,
+    request: &BuildRequest,
     resolv_conf: Vec<u8>,
     events: Arc<dyn EventSink>,
 ) -> Box<dyn Fn() -> BuildNetwork + Send + Sync> {
     let shared: OnceLock<Option<SharedNetwork>> = OnceLock::new();
-    let own = move |network| BuildNetwork { network, resolv_conf: resolv_conf.clone() };
+    let mode = request.run.network;
+    let wants_host = request.run.hosts.iter().any(|(_, address)| address == HOST_GATEWAY);
+    let own = move |network: Network| BuildNetwork {
+        gateway: (network == Network::Host).then_some(Ipv4Addr::LOCALHOST.into()),
+        network,
+        resolv_conf: resolv_conf.clone(),
+    };
     Box::new(move || match mode {
         NetworkMode::Host => own(Network::Host),
         NetworkMode::None => own(Network::None),
         NetworkMode::Default => {
             let shared = shared.get_or_init(|| match lathe_container::build_network() {
-                Ok(network) => Some(network),
+                Ok(network) => {
+                    if wants_host {
+                        let text = "--add-host: the network of RUN steps has no address for the \
+                                    host; the name is left out (use `--network host`)";
+                        events.emit(Event::Note(text.into()));
+                    }
+                    Some(network)
+                }
                 Err(unavailable) => {
                     let text = format!(
                         "RUN steps use the host's network: {} ({})",
@@ -165,6 +200,7 @@ fn network(
                 Some(network) => BuildNetwork {
                     network: Network::Join(network.path()),
                     resolv_conf: network.resolv_conf().into_bytes(),
+                    gateway: None,
                 },
                 None => own(Network::Host),
             }

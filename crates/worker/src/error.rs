@@ -102,6 +102,9 @@ pub enum Error {
         #[source]
         source: lathe_executor::Error,
     },
+    /// The limits of a process cannot be set.
+    #[error(transparent)]
+    Limits(#[from] lathe_executor::Unavailable),
     /// A user or group cannot be found in the root file system.
     #[error(transparent)]
     User(#[from] lathe_executor::user::UserError),

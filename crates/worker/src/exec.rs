@@ -38,7 +38,9 @@ impl Worker<'_> {
         {
             let mounted = active.mount()?;
             let root = Root::open(mounted.path())?;
+            let group = self.run.control_group()?;
             let mut sandbox = self.sandbox(op, mounted.path());
+            sandbox.cgroups.extend(group.iter().flat_map(|group| group.directories().to_vec()));
             sandbox.user_namespace = emulation.as_ref().and_then(|own| own.user_namespace());
             let lent = self.mounts(node, op, inputs, &caches, &mut sandbox)?;
             sandbox.files.extend(secrets.files.iter().map(|file| LentFile {
@@ -49,7 +51,7 @@ impl Worker<'_> {
             let process = self.process(op, &root, &secrets, lent.agent.as_deref())?;
             let hidden = needles(secrets.values());
             self.run_process(node, op, &sandbox, &process, &hidden)?;
-            drop(lent);
+            drop((lent, group));
         }
         drop((caches, emulation));
         Ok(Output::Snapshot(active.commit()?))

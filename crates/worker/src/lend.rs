@@ -3,9 +3,18 @@
 //! None of it is part of a cache key, and none of it stays in the snapshot: files come from a
 //! private file system in memory, variables exist for the process only.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
-use lathe_executor::{Network, Rlimit, build_hosts};
+use lathe_executor::{ControlGroup, Network, ResourceLimits, Rlimit, build_hosts};
+
+use crate::Result;
+
+/// Stands for the host's address in `--add-host`.
+pub const HOST_GATEWAY: &str = "host-gateway";
 
 /// Folder of lent files in the sandbox.
 const FOLDER: &str = "/run/lathe";
@@ -17,6 +26,8 @@ pub struct BuildNetwork {
     pub network: Network,
     /// `/etc/resolv.conf` for processes in it.
     pub resolv_conf: Vec<u8>,
+    /// The host's address as it is seen from there, if it is seen at all.
+    pub gateway: Option<IpAddr>,
 }
 
 /// Where the value of a secret is (`--secret`). Read when a step needs it.
@@ -67,7 +78,8 @@ pub struct RunPolicy {
     pub network: Box<dyn Fn() -> BuildNetwork + Send + Sync>,
     /// Certificates to trust, PEM: `--ca`.
     pub certificates: Option<Vec<u8>>,
-    /// Additional `(name, address)` of `/etc/hosts`: `--add-host`.
+    /// Additional `(name, address)` of `/etc/hosts`: `--add-host`. The address may be
+    /// [`HOST_GATEWAY`].
     pub hosts: Vec<(String, String)>,
     /// The host's `/etc/resolv.conf`.
     pub resolv_conf: Vec<u8>,
@@ -79,6 +91,10 @@ pub struct RunPolicy {
     pub rlimits: Vec<Rlimit>,
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
+    /// `--resource`; each process has a control group of its own if there are any.
+    pub limits: ResourceLimits,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: Option<String>,
 }
 
 impl std::fmt::Debug for RunPolicy {
@@ -90,7 +106,11 @@ impl std::fmt::Debug for RunPolicy {
 impl RunPolicy {
     /// Returns the network for a process.
     pub(crate) fn network(&self, asked: lathe_graph::Network) -> BuildNetwork {
-        let own = |network| BuildNetwork { network, resolv_conf: self.resolv_conf.clone() };
+        let own = |network| BuildNetwork {
+            gateway: (network == Network::Host).then_some(Ipv4Addr::LOCALHOST.into()),
+            network,
+            resolv_conf: self.resolv_conf.clone(),
+        };
         match asked {
             lathe_graph::Network::Default => (self.network)(),
             lathe_graph::Network::None => own(Network::None),
@@ -99,8 +119,15 @@ impl RunPolicy {
     }
 
     /// Returns the files that a process finds in its root.
+    ///
+    /// A name for the host is left out where the network has no address for it.
     pub(crate) fn files(&self, network: &BuildNetwork, hostname: &str) -> Vec<(String, Vec<u8>)> {
-        let hosts = build_hosts(hostname, &self.hosts);
+        let resolved = |(name, address): &(String, String)| match address.as_str() {
+            HOST_GATEWAY => Some((name.clone(), network.gateway?.to_string())),
+            _ => Some((name.clone(), address.clone())),
+        };
+        let hosts: Vec<(String, String)> = self.hosts.iter().filter_map(resolved).collect();
+        let hosts = build_hosts(hostname, &hosts);
         let mut files = vec![
             ("/etc/hosts".to_owned(), hosts.into_bytes()),
             ("/etc/resolv.conf".to_owned(), network.resolv_conf.clone()),
@@ -114,6 +141,14 @@ impl RunPolicy {
             files.push((format!("{FOLDER}/wgetrc"), wget.into_bytes()));
         }
         files
+    }
+
+    /// Makes a control group for a process, where there are limits.
+    pub(crate) fn control_group(&self) -> Result<Option<ControlGroup>> {
+        if self.limits == ResourceLimits::default() && self.cgroup_parent.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(ControlGroup::create(self.cgroup_parent.as_deref(), &self.limits)?))
     }
 
     /// Adds the variables by which programs find the lent certificates, unless they are set.
@@ -154,7 +189,11 @@ mod tests {
 
     fn policy(certificates: Option<&[u8]>) -> RunPolicy {
         RunPolicy {
-            network: Box::new(|| BuildNetwork { network: Network::Host, resolv_conf: Vec::new() }),
+            network: Box::new(|| BuildNetwork {
+                network: Network::Host,
+                resolv_conf: Vec::new(),
+                gateway: None,
+            }),
             certificates: certificates.map(<[u8]>::to_vec),
             hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
             resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
@@ -162,6 +201,8 @@ mod tests {
             ssh: BTreeMap::new(),
             rlimits: Vec::new(),
             shm_size: None,
+            limits: ResourceLimits::default(),
+            cgroup_parent: None,
         }
     }
 
@@ -182,6 +223,19 @@ mod tests {
         let mut env = Vec::new();
         policy(None).add_variables(&mut env);
         assert!(env.is_empty());
+    }
+
+    #[test]
+    fn the_host_has_a_name_where_it_has_an_address() {
+        let mut policy = policy(None);
+        policy.hosts.push(("host.docker.internal".to_owned(), HOST_GATEWAY.to_owned()));
+        let hosts = |asked| {
+            let files = policy.files(&policy.network(asked), "host");
+            String::from_utf8(files[0].1.clone()).unwrap()
+        };
+        let line = "127.0.0.1\thost.docker.internal\n";
+        assert!(hosts(lathe_graph::Network::Host).contains(line));
+        assert!(!hosts(lathe_graph::Network::None).contains("docker.internal"));
     }
 
     #[test]

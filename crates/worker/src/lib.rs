@@ -31,5 +31,5 @@ mod select;
 
 pub use cache::StoreCache;
 pub use error::{Error, Result};
-pub use lend::{BuildNetwork, RunPolicy, SecretSource, SshSource};
+pub use lend::{BuildNetwork, HOST_GATEWAY, RunPolicy, SecretSource, SshSource};
 pub use runner::{ContextFiles, Output, PinnedSource, Worker};

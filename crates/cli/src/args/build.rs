@@ -124,6 +124,50 @@ pub(crate) struct BuildRunArgs {
     /// Shared memory size for build containers
     #[arg(long, value_name = "bytes")]
     pub(crate) shm_size: Option<String>,
+    /// Limits of each RUN instruction (e.g., "memory=1g,cpu-shares=512")
+    #[arg(long = "resource", value_name = "list", value_delimiter = ',')]
+    pub(crate) resources: Vec<String>,
+    /// Set the parent cgroup for the RUN instructions during build
+    #[arg(long, value_name = "string")]
+    pub(crate) cgroup_parent: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// The limits of `--resource` one by one, as the classic builder and buildah have them.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    #[arg(short, long, hide = true, value_name = "bytes")]
+    memory: Option<String>,
+    #[arg(long, hide = true, value_name = "bytes")]
+    memory_swap: Option<String>,
+    #[arg(short, long, hide = true, value_name = "int")]
+    cpu_shares: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    cpu_period: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    cpu_quota: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cpuset_cpus: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cpuset_mems: Option<String>,
+}
+
+impl LimitArgs {
+    /// Returns those that were given, as `--resource` has them.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("memory", &self.memory),
+            ("memory-swap", &self.memory_swap),
+            ("cpu-shares", &self.cpu_shares),
+            ("cpu-period", &self.cpu_period),
+            ("cpu-quota", &self.cpu_quota),
+            ("cpuset-cpus", &self.cpuset_cpus),
+            ("cpuset-mems", &self.cpuset_mems),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 /// What becomes of the result.

@@ -181,8 +181,12 @@ fn flags_of_other_builders_are_read_and_those_whose_effect_is_missed_explained()
     assert_eq!(explained("lathe build --load --rm --provenance=false --layers ."), [""; 0]);
     assert_eq!(
         explained("lathe build --cache-to type=local,dest=x --provenance --memory 1g -c 2 ."),
-        ["--cache-to", "--provenance", "--memory", "--cpu-shares"]
+        ["--cache-to", "--provenance"]
     );
+    let args = build("lathe build --memory 1g -c 2 --resource memory-swap=2g,cpu-quota=1 .");
+    let limits: Vec<_> = args.run.limits.resources().collect();
+    assert_eq!(limits, [("memory", "1g"), ("cpu-shares", "2")]);
+    assert_eq!(args.run.resources, ["memory-swap=2g", "cpu-quota=1"]);
     assert_eq!(run("lathe run -m 1g a").later.unsupported(), Some("--memory"));
     assert_eq!(run("lathe run --restart no --init a").later.unsupported(), None);
 }

@@ -297,6 +297,7 @@ fn policy() -> RunPolicy {
         network: Box::new(|| BuildNetwork {
             network: Network::None,
             resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
+            gateway: None,
         }),
         certificates: Some(b"lent certificates".to_vec()),
         hosts: vec![("db".to_owned(), "192.0.2.9".to_owned())],
@@ -305,6 +306,8 @@ fn policy() -> RunPolicy {
         ssh: BTreeMap::new(),
         rlimits: Vec::new(),
         shm_size: None,
+        limits: lathe_executor::ResourceLimits::default(),
+        cgroup_parent: None,
     }
 }
 

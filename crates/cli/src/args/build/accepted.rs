@@ -21,24 +21,6 @@ pub(crate) struct AcceptedBuildArgs {
     sbom: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     policy: Vec<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    cgroup_parent: Option<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    resource: Vec<String>,
-    #[arg(short, long, hide = true, value_name = "bytes")]
-    memory: Option<String>,
-    #[arg(long, hide = true, value_name = "bytes")]
-    memory_swap: Option<String>,
-    #[arg(short, long, hide = true, value_name = "int")]
-    cpu_shares: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    cpu_period: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    cpu_quota: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    cpuset_cpus: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    cpuset_mems: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     security_opt: Vec<String>,
     #[arg(long, hide = true, value_name = "string")]
@@ -69,7 +51,6 @@ pub(crate) struct AcceptedBuildArgs {
     disable_content_trust: bool,
 }
 
-const NO_LIMITS: &str = "the resources of RUN steps are not limited yet, except by --ulimit";
 const NO_ATTESTATIONS: &str = "no attestations are made";
 
 impl AcceptedBuildArgs {
@@ -85,15 +66,6 @@ impl AcceptedBuildArgs {
             ("--provenance", on(&self.provenance), NO_ATTESTATIONS),
             ("--sbom", on(&self.sbom), NO_ATTESTATIONS),
             ("--policy", !self.policy.is_empty(), "source policies are not evaluated"),
-            ("--cgroup-parent", self.cgroup_parent.is_some(), NO_LIMITS),
-            ("--resource", !self.resource.is_empty(), NO_LIMITS),
-            ("--memory", self.memory.is_some(), NO_LIMITS),
-            ("--memory-swap", self.memory_swap.is_some(), NO_LIMITS),
-            ("--cpu-shares", self.cpu_shares.is_some(), NO_LIMITS),
-            ("--cpu-period", self.cpu_period.is_some(), NO_LIMITS),
-            ("--cpu-quota", self.cpu_quota.is_some(), NO_LIMITS),
-            ("--cpuset-cpus", self.cpuset_cpus.is_some(), NO_LIMITS),
-            ("--cpuset-mems", self.cpuset_mems.is_some(), NO_LIMITS),
             ("--security-opt", !self.security_opt.is_empty(), "the sandbox is always the same"),
             ("--isolation", self.isolation.is_some(), "the sandbox is always the same"),
             ("--save-stages", self.save_stages, "build a stage by itself: `--target STAGE`"),

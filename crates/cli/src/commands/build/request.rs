@@ -94,6 +94,8 @@ fn run(places: &Places, args: &BuildRunArgs) -> Result<RunRequest> {
             .map(|text| text.parse::<Rlimit>().map_err(anyhow::Error::from))
             .collect::<Result<_>>()?,
         shm_size: args.shm_size.as_deref().map(values::bytes).transpose()?,
+        limits: values::limits(&args.resources, args.limits.resources())?,
+        cgroup_parent: args.cgroup_parent.clone(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, os::unix::fs::FileTypeExt as _, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lathe_engine::{Entitlement, SecretSource, SshSource};
+use lathe_engine::{Entitlement, ResourceLimits, SecretSource, SshSource};
 
 use crate::env::{self, Places};
 
@@ -131,6 +131,43 @@ pub(super) fn entitlements(texts: &[String]) -> Result<Vec<Entitlement>> {
     Ok(all)
 }
 
+/// Reads the values of `--resource`, and those that stand alone.
+pub(super) fn limits<'a>(
+    listed: &'a [String],
+    alone: impl Iterator<Item = (&'static str, &'a str)>,
+) -> Result<ResourceLimits> {
+    let mut limits = ResourceLimits::default();
+    for text in listed {
+        let (name, value) = text
+            .split_once('=')
+            .with_context(|| format!("invalid resource `{text}`: it is no key=value pair"))?;
+        limit(&mut limits, name.trim(), value)?;
+    }
+    for (name, value) in alone {
+        limit(&mut limits, name, value)?;
+    }
+    Ok(limits)
+}
+
+fn limit(limits: &mut ResourceLimits, name: &str, value: &str) -> Result<()> {
+    let number = || format!("invalid resource `{name}={value}`: want a number");
+    match name {
+        "memory" => limits.memory = Some(bytes(value)?),
+        "memory-swap" if value == "-1" => limits.memory_swap = Some(-1),
+        "memory-swap" => limits.memory_swap = Some(i64::try_from(bytes(value)?)?),
+        "cpu-shares" => limits.cpu_shares = Some(value.parse().with_context(number)?),
+        "cpu-period" => limits.cpu_period = Some(value.parse().with_context(number)?),
+        "cpu-quota" => limits.cpu_quota = Some(value.parse().with_context(number)?),
+        "cpuset-cpus" => limits.cpuset_cpus = Some(value.to_owned()),
+        "cpuset-mems" => limits.cpuset_mems = Some(value.to_owned()),
+        other => bail!(
+            "invalid resource `{other}`: want memory, memory-swap, cpu-shares, cpu-period, \
+             cpu-quota, cpuset-cpus or cpuset-mems"
+        ),
+    }
+    Ok(())
+}
+
 /// Reads a size such as `64m`, in units of 1024, as docker's `RAMInBytes`.
 pub(super) fn bytes(text: &str) -> Result<u64> {
     let lower = text.trim().to_ascii_lowercase();
@@ -207,6 +244,19 @@ mod tests {
         check("me:host-gateway", "me", "host-gateway");
         for text in ["db", "db:x", ":10.0.0.1"] {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_listed_or_stand_alone() {
+        let listed = ["memory=1g".to_owned(), "cpu-quota=-1".to_owned()];
+        let limits = limits(&listed, [("cpu-shares", "512")].into_iter()).unwrap();
+        assert_eq!(
+            (limits.memory, limits.cpu_quota, limits.cpu_shares),
+            (Some(1 << 30), Some(-1), Some(512))
+        );
+        for text in ["memory", "memory=x", "cpus=1"] {
+            assert!(super::limits(&[text.to_owned()], std::iter::empty()).is_err(), "{text}");
         }
     }
 
