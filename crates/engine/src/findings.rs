@@ -39,11 +39,10 @@ pub(crate) fn all(
 ) -> Vec<Diagnostic> {
     let unneeded = unneeded(file, stages);
     let of_file = lathe_dockerfile::lint(file, &source.text);
-    found.extend(
-        of_file
-            .into_iter()
-            .filter(|finding| !unneeded.iter().any(|stage| stage.contains(&finding.span.start))),
-    );
+    found.extend(of_file.into_iter().filter(|finding| {
+        let at = finding.span.start;
+        is_of_whole_file(finding.rule) || !unneeded.iter().any(|stage| stage.contains(&at))
+    }));
     lathe_dockerfile::settle(file, found, lint.0.as_ref())
 }
 
