@@ -169,8 +169,13 @@ pub(super) fn owner(text: &str) -> Option<(u32, u32)> {
 
 /// Gives a folder and all in it to a user.
 pub(super) fn give(path: &Path, uid: u32, gid: u32) -> Result<()> {
+    let before = fs::symlink_metadata(path).with_context(|| format!("give {}", path.display()))?;
     lchown(path, Some(uid), Some(gid)).with_context(|| format!("give {}", path.display()))?;
-    if fs::symlink_metadata(path)?.is_dir() {
+    if !before.is_symlink() {
+        // Another owner takes setuid and setgid away.
+        fs::set_permissions(path, before.permissions())?;
+    }
+    if before.is_dir() {
         for entry in fs::read_dir(path)? {
             give(&entry?.path(), uid, gid)?;
         }
