@@ -80,11 +80,10 @@ pub fn check(engine: &Engine, request: &BuildRequest) -> Result<CheckReport> {
     let source = &inputs.dockerfile;
     let parse = lathe_dockerfile::parse(&source.text);
     let lint = Lint::of(&inputs.frontend)?;
-    let has_errors = parse.has_errors();
     let mut found = parse.diagnostics;
-    // What is no Dockerfile has no stages to look into, but its other lines can be told.
+    // Lines that are no instructions are left out of the tree, so that the others can be told.
     let mut stages = None;
-    if !has_errors {
+    if !parse.file.stages.is_empty() {
         let (deeper, planned) = deeper(engine, request, &inputs, &parse.file)?;
         found.extend(deeper);
         stages = planned;
@@ -119,6 +118,7 @@ fn deeper(
         Err(error) => return Err(error),
     };
     let mut found = planned.warnings;
+    found.extend(resolved.misspelt);
     match lower(file, &planned.stages, &resolved.images, &inputs.frontend) {
         Ok(lowered) => found.extend(lowered.warnings),
         Err(errors) => found.extend(errors),

@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Resolved {
     pub(crate) images: Resolution,
     pub(crate) sources: BTreeMap<Digest, PinnedSource>,
+    /// Findings about images that could not be had and are likely to be meant for stages.
+    pub(crate) misspelt: Vec<Diagnostic>,
 }
 
 /// What becomes of an image that cannot be had.
@@ -101,7 +103,11 @@ fn resolve(
         match pinned {
             Ok(pinned) => resolved.add(image, pinned),
             Err(lathe_source::Error::Cancelled) => return Err(Error::Interrupted),
-            Err(_) if missing == Missing::IsNoted => {
+            Err(error) if missing == Missing::IsNoted => {
+                // A registry that cannot be asked is no fault of the Dockerfile; a name that is
+                // nearly a stage's is.
+                let finding = finding(file, &image, span, &error);
+                resolved.misspelt.extend(finding.help.is_some().then_some(finding));
                 resolved.images.unknown.insert(image);
             }
             Err(error) => findings.push(finding(file, &image, span, &error)),
