@@ -1,6 +1,6 @@
 //! Ignore files, held against a second, plain matcher.
 
-use lathe_pattern::{IgnoreFile, Walk};
+use lathe_pattern::{Glob, IgnoreFile, Walk};
 
 use self::plain::Reference;
 
@@ -16,6 +16,7 @@ const LONGEST: usize = 512;
 pub fn dockerignore(data: &[u8]) {
     let text = String::from_utf8_lossy(&data[..data.len().min(LONGEST)]);
     let (file, paths) = text.split_once('\0').unwrap_or((&text, "a\na/b\na/b/c.d\nx.d"));
+    globs(file, paths);
     let reference = Reference::read(file);
     let ignore = match IgnoreFile::parse(file).compile() {
         Ok(ignore) => ignore,
@@ -25,12 +26,7 @@ pub fn dockerignore(data: &[u8]) {
         }
     };
     let reference = reference.unwrap_or_else(|| panic!("valid, but not so plainly: {file:?}"));
-    for path in paths.lines().take(16) {
-        let segments = path.split('/').filter(|name| !matches!(*name, "" | "." | ".."));
-        let path = segments.collect::<Vec<_>>().join("/");
-        if path.is_empty() {
-            continue;
-        }
+    for path in normal(paths) {
         let excluded = ignore.matches(&path);
         assert_eq!(excluded, reference.walk(&path), "{file:?} on {path:?}");
         let alone = ignore.matches_by_itself(&path);
@@ -40,6 +36,27 @@ pub fn dockerignore(data: &[u8]) {
         // A walk must come to what is not excluded.
         for (at, _) in path.match_indices('/').filter(|_| !excluded) {
             assert_ne!(ignore.decision(&path[..at]), Walk::Skip, "{file:?} on {path:?}");
+        }
+    }
+}
+
+/// The paths that a walk could come to.
+fn normal(paths: &str) -> impl Iterator<Item = String> {
+    let segments = |path: &str| {
+        let segments = path.split('/').filter(|name| !matches!(*name, "" | "." | ".."));
+        segments.collect::<Vec<_>>().join("/")
+    };
+    paths.lines().take(16).map(segments).filter(|path| !path.is_empty())
+}
+
+/// As sources of `COPY`, the same patterns match a path if they match it segment by segment.
+fn globs(patterns: &str, paths: &str) {
+    for glob in patterns.lines().take(4).filter_map(|pattern| Glob::new(pattern).ok()) {
+        for path in normal(paths) {
+            let mut names = path.split('/').enumerate();
+            let whole = path.split('/').count() == glob.depth()
+                && names.all(|(at, name)| glob.matches_segment(at, name));
+            assert_eq!(glob.matches(&path), whole, "{:?} on {path:?}", glob.as_str());
         }
     }
 }

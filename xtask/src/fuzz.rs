@@ -184,7 +184,7 @@ fn minimize(name: &str, longest: u32, program: &Path) -> Result<()> {
     }
     fs::create_dir_all(&merged).with_context(|| format!("create {}", merged.display()))?;
     libfuzzer(program)
-        .args(["-merge=1", "-use_value_profile=0"])
+        .args(["-set_cover_merge=1", "-use_value_profile=0"])
         .args([&merged, &corpus, &work])
         .run()?;
     // What was written by hand stays: its names say what it is about.
@@ -200,9 +200,10 @@ fn minimize(name: &str, longest: u32, program: &Path) -> Result<()> {
     }
     let mut found = list(&merged)?;
     found.retain(|path| is_made(path));
-    // The larger an input, the more of the code it reaches; small ones find the rest soon.
-    found.sort_by_key(|path| std::cmp::Reverse(size(path).unwrap_or_default()));
-    for path in found {
+    // Of all sizes: the small ones can be read, the large ones reach most.
+    found.sort_by_key(|path| size(path).unwrap_or_default());
+    let every = found.len().div_ceil(CORPUS_FILES.saturating_sub(files).max(1)).max(1);
+    for path in found.into_iter().step_by(every) {
         let size = size(&path)?;
         if files < CORPUS_FILES && bytes + size <= u64::from(CORPUS_LENGTHS * longest) {
             let to = corpus.join(path.file_name().context("a file has a name")?);
