@@ -139,7 +139,11 @@ impl Opened {
                 self.keep(MAIN, &fetched);
             }
             ContextInput::Remote(Remote::Git(git)) => {
-                let fetched = self.remotes.git(git, None)?;
+                let asked = request.frontend.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+                let keep = asked.is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+                let keep_git_dir = git.keep_git_dir || keep;
+                let git = lathe_graph::GitSource { keep_git_dir, ..git.clone() };
+                let fetched = self.remotes.git(&git, None)?;
                 self.keep(MAIN, &fetched);
             }
             ContextInput::Remote(Remote::Http(http)) => match self.remotes.http_context(http)? {

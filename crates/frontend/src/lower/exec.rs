@@ -39,7 +39,8 @@ impl StageCx<'_, '_> {
         let root = self.push_base(&mut inputs);
         let mut lent = self.mounts(run, &mut inputs)?;
         let args = self.run_args(&run.command, &mut lent.list);
-        let created_by = lathe_dockerfile::created_by::run(&args, &self.state.visible_args());
+        let shown = self.shown_args(&run.command, &args);
+        let created_by = lathe_dockerfile::created_by::run(&shown, &self.state.visible_args());
         let mut env = self.state.process_env();
         let has_socket = env.iter().any(|variable| variable.starts_with("SSH_AUTH_SOCK="));
         if let Some(socket) = lent.socket.filter(|_| !has_socket) {
@@ -105,6 +106,17 @@ impl StageCx<'_, '_> {
             return vec![target];
         }
         self.state.arguments(command)
+    }
+
+    /// Returns the command as the history has it. BuildKit has the shell run a script of its own,
+    /// which needs none: here it is run as it is, so that an image without a shell can have one.
+    fn shown_args(&self, command: &CommandLine, args: &[String]) -> Vec<String> {
+        match args {
+            [script] if command.script().is_some() => {
+                self.state.arguments(&CommandLine::Shell(script.clone(), Vec::new()))
+            }
+            args => args.to_vec(),
+        }
     }
 
     /// Returns the predefined proxy arguments that were given, in either case, as programs look
