@@ -12,7 +12,7 @@ pub(crate) const TO_RUN: [(&str, &str); 5] = [
 ];
 
 /// What tests compare with, or put into images.
-pub(crate) const TO_TEST: [(&str, &str); 7] = [
+pub(crate) const TO_TEST: [(&str, &str); 10] = [
     ("busybox-static", "a shell for root file systems that tests make"),
     ("docker-registry", "the registry server that pushes and pulls are tested against"),
     ("skopeo", "reads and writes images, written by other people"),
@@ -20,6 +20,9 @@ pub(crate) const TO_TEST: [(&str, &str); 7] = [
     ("podman", "loads and runs what lathe exports"),
     ("libcap2-bin", "setcap makes files with capabilities"),
     ("openssl", "certificates of a registry with TLS"),
+    ("git", "repositories as contexts and as sources of ADD"),
+    ("openssh-client", "an agent, and keys for it"),
+    ("qemu-user-static", "programs of other architectures"),
 ];
 
 /// Installs packages that are missing; where that is not possible, says which ones, as tests without them skip.
