@@ -136,6 +136,14 @@ pub enum WordError {
         /// Where `$` stands.
         offset: usize,
     },
+    /// `${v//p/r}` makes too much of `v`.
+    #[error("the replacement in `${{{name}…}}` makes more than 1 MiB")]
+    TooLong {
+        /// The variable.
+        name: String,
+        /// Where `$` stands.
+        offset: usize,
+    },
     /// `${a:-${b:-…}}` is nested too deeply.
     #[error("substitutions are nested too deeply")]
     TooDeep {
@@ -154,6 +162,7 @@ impl WordError {
             | Self::UnsupportedModifier { offset, .. }
             | Self::BadPattern { offset, .. }
             | Self::Required { offset, .. }
+            | Self::TooLong { offset, .. }
             | Self::TooDeep { offset } => *offset,
         }
     }
@@ -178,7 +187,7 @@ impl WordError {
             ),
             Self::BadPattern { escaped, .. } => format!("write `{escaped}` without the `\\`"),
             Self::Required { name, .. } => format!("give it with `--build-arg {name}=…`"),
-            Self::TooDeep { .. } => return None,
+            Self::TooLong { .. } | Self::TooDeep { .. } => return None,
         })
     }
 }

@@ -26,6 +26,4 @@ pub use fetch::fetch;
 pub use image::{Images, ParsedImage, PullPolicy, parse_image};
 pub use layout::{LayoutReference, import_layout};
 pub use local::Context;
-pub use remote::{
-    Credentials, Download, Fetched, Remotes, SshAccess, is_archive, remove_repositories,
-};
+pub use remote::{Credentials, Download, Fetched, Remotes, SshAccess, is_archive};

@@ -17,7 +17,6 @@ use lathe_store::SnapshotId;
 use crate::Images;
 
 pub use archive::is_archive;
-pub use git::remove_repositories;
 
 /// What was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -59,6 +59,11 @@ impl Layout {
         self.root.join("cache-mounts")
     }
 
+    /// Returns where repositories are kept that builds fetched from.
+    pub(crate) fn repositories(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         let mut path = self.blobs();
         path.push(digest.algorithm().name());

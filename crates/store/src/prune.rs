@@ -207,7 +207,12 @@ impl Store {
 
     /// Returns the directories of cache mounts with their sizes in bytes.
     pub(crate) fn cache_mounts(&self) -> Result<Vec<(PathBuf, u64)>> {
-        let paths = entries(&self.inner.layout.cache_mounts())?.into_iter();
+        let folders = [self.inner.layout.cache_mounts(), self.inner.layout.repositories()];
+        let mut paths = Vec::new();
+        for folder in folders {
+            paths.extend(entries(&folder)?);
+        }
+        let paths = paths.into_iter();
         paths.map(|path| measure(&path).map(|usage| (path, usage.bytes))).collect()
     }
 

@@ -83,7 +83,7 @@ impl Layout {
         let mut at = from;
         for (c, pair) in line.chars().zip(self.columns.windows(2)) {
             let (start, end) = (pair[0].1, pair[1].1);
-            if end <= from && start < from || start >= to && end > start {
+            if end <= from && start < from || start > to || start == to && end > start {
                 continue;
             }
             if start < from || end > to || c == '\t' {

@@ -8,6 +8,9 @@ use super::{Lookup, UnsetUse, WordError};
 /// Deeper nesting of `${…}` is an error; keeps the recursion bounded.
 const DEPTH_LIMIT: usize = 64;
 
+/// Longest result of a replacement, in bytes: a variable of a process has 128 KiB at most on Linux.
+const LONGEST: usize = 1 << 20;
+
 /// What is special in a word.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mode {
@@ -374,7 +377,8 @@ impl<'a, L: Lookup + ?Sized> Lexer<'a, L> {
         }
         let value = value.unwrap_or_default();
         let limit = if all { usize::MAX } else { 1 };
-        Ok(pattern.replace(value, &replacement, limit))
+        let replaced = pattern.replace(value, &replacement, limit, LONGEST);
+        replaced.ok_or_else(|| WordError::TooLong { name: name.to_owned(), offset })
     }
 }
 

@@ -52,13 +52,23 @@ impl Pattern {
         }
     }
 
-    /// Replaces the first `limit` longest matches from the left.
-    pub(super) fn replace(&self, value: &str, replacement: &str, limit: usize) -> String {
+    /// Replaces the first `limit` longest matches from the left; `None` if the result is longer
+    /// than `longest` bytes: nested replacements multiply.
+    pub(super) fn replace(
+        &self,
+        value: &str,
+        replacement: &str,
+        limit: usize,
+        longest: usize,
+    ) -> Option<String> {
         let mut result = String::new();
         let mut rest = value;
         let mut left = limit;
         let mut behind_match = false;
         while left > 0 {
+            if result.len() > longest {
+                return None;
+            }
             let end = match_end(&self.tokens, rest.chars(), true).map(|n| byte_at(rest, n));
             match end {
                 Some(end) if end > 0 || !behind_match => {
@@ -77,7 +87,7 @@ impl Pattern {
             rest = &rest[c.len_utf8()..];
         }
         result.push_str(rest);
-        result
+        (result.len() <= longest).then_some(result)
     }
 }
 

@@ -237,3 +237,12 @@ fn a_shown_command_keeps_quotes_and_what_is_not_set() {
     check("for i in $(ls); do $i; done", "for i in $(ls); do $i; done");
     check("it's", "it's");
 }
+
+#[test]
+fn replacements_that_multiply_end_with_an_error() {
+    let long = "x".repeat(2048);
+    let env = std::collections::BTreeMap::from([("a".to_owned(), long)]);
+    let error = crate::expand("${a//x/${a//x/$a}}", &env, '\\').unwrap_err();
+    assert!(error.to_string().contains("more than 1 MiB"), "{error}");
+    assert!(crate::expand("${a//x/y}", &env, '\\').is_ok());
+}

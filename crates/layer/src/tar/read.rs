@@ -15,13 +15,11 @@ use lathe_tree::Timestamp;
 use lathe_tree::Xattrs;
 use std::io;
 use std::io::BufRead;
+use std::io::Seek;
 use std::io::Write;
 
 /// Bytes that one extended header, long name or map of holes may have, as in Go.
 const EXTENDED_LIMIT: u64 = 1024 * 1024;
-
-/// Zeros to write for holes.
-const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// Reads entries one after the other.
 pub(crate) struct Reader<R> {
@@ -89,9 +87,11 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Writes the content of the present entry; errors of `output` come out unchanged.
+    ///
+    /// Holes stay holes: an archive of a few bytes may have a file of any size.
     pub(crate) fn copy_content(
         &mut self,
-        output: &mut impl Write,
+        output: &mut (impl Write + Seek),
     ) -> std::result::Result<u64, CopyError> {
         let before = self.stored;
         let Content::Holes { fragments, size, at } = &mut self.content else {
@@ -100,11 +100,15 @@ impl<R: BufRead> Reader<R> {
         };
         let (mut fragments, size, mut at) = (std::mem::take(fragments), *size, *at);
         while let Some((offset, length)) = fragments.pop() {
-            write_zeros(offset - at, output).map_err(CopyError::Write)?;
+            skip(offset - at, output).map_err(CopyError::Write)?;
             self.copy_stored(length, output)?;
             at = offset + length;
         }
-        write_zeros(size - at, output).map_err(CopyError::Write)?;
+        if size > at {
+            // The last byte makes the file as long as it is.
+            skip(size - at - 1, output).map_err(CopyError::Write)?;
+            output.write_all(&[0]).map_err(CopyError::Write)?;
+        }
         Ok(size)
     }
 
@@ -432,13 +436,9 @@ fn time(text: &[u8]) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos })
 }
 
-fn write_zeros(mut length: u64, output: &mut impl Write) -> io::Result<()> {
-    while length > 0 {
-        let count = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len());
-        output.write_all(&ZEROS[..count])?;
-        length -= count as u64;
-    }
-    Ok(())
+fn skip(length: u64, output: &mut impl Seek) -> io::Result<()> {
+    let length = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    output.seek(io::SeekFrom::Current(length)).map(drop)
 }
 
 fn cut_off(name: &[u8], source: io::Error) -> Error {

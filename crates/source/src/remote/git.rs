@@ -117,29 +117,6 @@ impl Remotes {
     }
 }
 
-/// Removes what is kept of repositories; returns how many bytes that were. The caller holds the
-/// store for itself.
-///
-/// Files that were checked out are snapshots and stay.
-pub fn remove_repositories(store: &Store) -> Result<u64> {
-    let folder = store.directory().join("git");
-    let io = |action| {
-        let subject = folder.display().to_string();
-        move |source| Error::Io { action, subject, source }
-    };
-    match std::fs::metadata(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        found => found.map(drop).map_err(io("stat"))?,
-    }
-    let mut bytes = 0;
-    for entry in Root::open(&folder)?.walk(Path::new(""))? {
-        let metadata = entry?.metadata;
-        bytes += if metadata.is_file() { metadata.size } else { 0 };
-    }
-    std::fs::remove_dir_all(&folder).map_err(io("remove"))?;
-    Ok(bytes)
-}
-
 /// Returns what decides of the files.
 fn key(source: &GitSource, url: &GitUrl, resolved: &Resolved) -> String {
     let folder = source.subdir.as_deref().unwrap_or_default();

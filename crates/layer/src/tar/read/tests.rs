@@ -8,9 +8,9 @@ fn entries(archive: &[u8]) -> Result<Vec<(Header, Vec<u8>)>> {
     let mut reader = Reader::new(archive);
     let mut found = Vec::new();
     while let Some(header) = reader.next()? {
-        let mut content = Vec::new();
+        let mut content = io::Cursor::new(Vec::new());
         match reader.copy_content(&mut content) {
-            Ok(_) => found.push((header, content)),
+            Ok(_) => found.push((header, content.into_inner())),
             Err(CopyError::Read(source) | CopyError::Write(source)) => {
                 return Err(Error::ReadLayer { source });
             }
