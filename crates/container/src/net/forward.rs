@@ -436,20 +436,13 @@ fn carry(
             *direction = Direction { ended: direction.ended, ..Direction::default() };
         }
         if direction.ended {
-            if !direction.closed {
-                direction.closed = true;
-                return match to.shutdown(Shutdown::Write) {
-                    // The other side has gone altogether, which its own direction finds out.
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-                    result => result,
-                };
-            }
-            return Ok(());
+            return close(to, direction);
         }
         let Some(count) = ready(from.read(buffer))? else { return Ok(()) };
         if count == 0 {
             direction.ended = true;
-            continue;
+            // Not left for a further turn: no event would bring it, as nothing is read any more.
+            return close(to, direction);
         }
         let written = ready(to.write(&buffer[..count]))?.unwrap_or(0);
         if written < count {
@@ -457,6 +450,18 @@ fn carry(
         }
     }
     Ok(())
+}
+
+/// Tells the writing side once that there is no more.
+fn close(to: &TcpStream, direction: &mut Direction) -> io::Result<()> {
+    if std::mem::replace(&mut direction.closed, true) {
+        return Ok(());
+    }
+    match to.shutdown(Shutdown::Write) {
+        // The other side has gone altogether, which its own direction finds out.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
 }
 
 /// Makes "would block" a value.

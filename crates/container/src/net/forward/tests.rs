@@ -130,3 +130,26 @@ fn datagrams_find_their_way_back() {
         }
     });
 }
+
+#[test]
+fn the_end_is_passed_on_in_whichever_turn_it_comes() {
+    let pair = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (one, listener.accept().unwrap().0)
+    };
+    // Each turn reads a byte, so that the end comes in every turn once, the last one included.
+    for bytes in 0..=TURNS {
+        let ((mut source, from), (to, mut sink)) = (pair(), pair());
+        source.write_all(&vec![1; bytes]).unwrap();
+        source.shutdown(Shutdown::Write).unwrap();
+        let mut direction = Direction::default();
+        while !direction.ended {
+            super::carry(&from, &to, &mut direction, &mut [0]).unwrap();
+        }
+        assert!(direction.closed, "{bytes} bytes");
+        let mut received = Vec::new();
+        sink.read_to_end(&mut received).unwrap();
+        assert_eq!(received.len(), bytes);
+    }
+}
