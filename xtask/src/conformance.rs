@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let cases = read_cases(&world, &rows)?;
     let chosen: Vec<&Case> = cases.iter().filter(|case| options.wants(case)).collect();
     if options.update {
-        oracle::update(&world, &options, &chosen)?;
+        oracle::update(&world, &options, &cases, &chosen)?;
     }
     let opinions = opinion::read_all(&sh::repository().join(FOLDER))?;
     let verdicts = in_parallel(&chosen, options.jobs, |case| {

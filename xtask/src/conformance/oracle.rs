@@ -28,7 +28,12 @@ const LENT: [&str; 4] = [
 const COLLISION: &str = "layer not known";
 
 /// Asks about the chosen cases and stores what is said, along with what was said of the others.
-pub(super) fn update(world: &World, options: &Options, chosen: &[&Case]) -> Result<()> {
+pub(super) fn update(
+    world: &World,
+    options: &Options,
+    cases: &[Case],
+    chosen: &[&Case],
+) -> Result<()> {
     if !sh::have("buildah") {
         bail!("--update needs Debian's package `buildah`");
     }
@@ -41,7 +46,11 @@ pub(super) fn update(world: &World, options: &Options, chosen: &[&Case]) -> Resu
         BTreeMap::new()
     } else {
         let mut stored = opinion::read_all(&folder)?;
-        stored.retain(|key, _| !chosen.iter().any(|case| case.key() == *key));
+        let is_asked = |case: &&Case| case.agreement != Agreement::Cannot;
+        stored.retain(|key, _| {
+            cases.iter().filter(is_asked).any(|case| case.key() == *key)
+                && !chosen.iter().any(|case| case.key() == *key)
+        });
         stored
     };
     for (case, lines) in in_parallel(&asked, options.jobs, |case| ask(world, &home, case)) {
