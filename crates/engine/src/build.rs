@@ -30,7 +30,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
         with_epoch(&inputs, &file, &planned, &resolved, epoch, lowered)?;
     let found = [parsed, planned.warnings, warnings].concat();
     let lint = Lint::of(&inputs.frontend)?;
-    let findings = settle(source, &file, found, &lint, &planned.stages)?;
+    let findings = settle(source, &file, found, &lint, (&planned.stages, &resolved.images))?;
     outputs::check(engine, request, epoch)?;
     let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
     let solution = solve(engine, request, &inputs, &work)?;

@@ -1,7 +1,7 @@
 //! Requests about a Dockerfile that build nothing: `--check`, `--call`, `--print`.
 
 use lathe_dockerfile::{Diagnostic, Dockerfile, Span, line_column};
-use lathe_frontend::{FrontendOptions, Outline, PlanScope, StageGraph, Targets, lower};
+use lathe_frontend::{FrontendOptions, Outline, PlanScope, Resolution, StageGraph, Targets, lower};
 
 use crate::{
     BuildRequest, Engine, Error, Result,
@@ -88,7 +88,13 @@ pub fn check(engine: &Engine, request: &BuildRequest) -> Result<CheckReport> {
         found.extend(deeper);
         stages = planned;
     }
-    let findings = findings::all(source, &parse.file, found, &lint, stages.as_ref());
+    let findings = findings::all(
+        source,
+        &parse.file,
+        found,
+        &lint,
+        stages.as_ref().map(|(stages, images)| (stages, images)),
+    );
     let show = |finding: &Diagnostic| Finding {
         rule: finding.rule.name(),
         about: finding.rule.page(),
@@ -104,13 +110,16 @@ pub fn check(engine: &Engine, request: &BuildRequest) -> Result<CheckReport> {
     })
 }
 
+/// The stages that were looked at, and what is known of their images.
+type Known = (StageGraph, Resolution);
+
 /// Finds what shows only when names are resolved and variables expanded.
 fn deeper(
     engine: &Engine,
     request: &BuildRequest,
     inputs: &Contexts,
     file: &Dockerfile,
-) -> Result<(Vec<Diagnostic>, Option<StageGraph>)> {
+) -> Result<(Vec<Diagnostic>, Option<Known>)> {
     let planned = plan_and_resolve(engine, request, inputs, file, Missing::IsNoted);
     let (planned, resolved) = match planned {
         Ok(planned) => planned,
@@ -123,7 +132,7 @@ fn deeper(
         Ok(lowered) => found.extend(lowered.warnings),
         Err(errors) => found.extend(errors),
     }
-    Ok((found, Some(planned.stages)))
+    Ok((found, Some((planned.stages, resolved.images))))
 }
 
 /// Tells which arguments, secrets, agents and caches the target takes.

@@ -1,9 +1,9 @@
 //! Findings of all phases, put together: what the rules and the user's word on them make of them.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use lathe_dockerfile::{CheckOptions, Diagnostic, Dockerfile, Rule};
-use lathe_frontend::{FrontendOptions, StageGraph};
+use lathe_frontend::{Base, FrontendOptions, Resolution, StageGraph};
 
 use crate::{Error, Result, dockerfile::Source};
 
@@ -35,13 +35,16 @@ pub(crate) fn all(
     file: &Dockerfile,
     mut found: Vec<Diagnostic>,
     lint: &Lint,
-    stages: Option<&StageGraph>,
+    known: Option<(&StageGraph, &Resolution)>,
 ) -> Vec<Diagnostic> {
-    let unneeded = unneeded(file, stages);
+    let unneeded = unneeded(file, known.map(|(stages, _)| stages));
+    let shelled = known.map_or_else(Vec::new, |(stages, images)| shelled(file, stages, images));
     let of_file = lathe_dockerfile::lint(file, &source.text);
     found.extend(of_file.into_iter().filter(|finding| {
-        let at = finding.span.start;
-        is_of_whole_file(finding.rule) || !unneeded.iter().any(|stage| stage.contains(&at))
+        let is_in =
+            |stages: &[Range<u32>]| stages.iter().any(|stage| stage.contains(&finding.span.start));
+        let has_shell = finding.rule == Rule::JsonArgsRecommended && is_in(&shelled);
+        !has_shell && (is_of_whole_file(finding.rule) || !is_in(&unneeded))
     }));
     lathe_dockerfile::settle(file, found, lint.0.as_ref())
 }
@@ -65,9 +68,29 @@ fn is_of_whole_file(rule: Rule) -> bool {
 fn unneeded(file: &Dockerfile, stages: Option<&StageGraph>) -> Vec<Range<u32>> {
     let Some(stages) = stages else { return Vec::new() };
     let needed = |index: usize| stages.stages.iter().any(|plan| plan.id.index() == index);
-    let end = |index: usize| file.stages.get(index + 1).map_or(u32::MAX, |next| next.span.start);
-    let ranges = file.stages.iter().enumerate().filter(|(index, _)| !needed(*index));
-    ranges.map(|(index, stage)| stage.span.start..end(index)).collect()
+    (0..file.stages.len()).filter(|index| !needed(*index)).map(|index| range(file, index)).collect()
+}
+
+/// Returns the stages on a base image that names a shell: whoever made it wants the shell form.
+fn shelled(file: &Dockerfile, stages: &StageGraph, images: &Resolution) -> Vec<Range<u32>> {
+    let mut found = BTreeSet::new();
+    for plan in &stages.stages {
+        let has_shell = match &plan.base {
+            Base::Image(image) => {
+                images.images.get(&**image).is_some_and(|known| known.config.config.shell.is_some())
+            }
+            Base::Stage(id) => found.contains(id),
+            Base::Scratch | Base::Context(_) => false,
+        };
+        found.extend(has_shell.then_some(plan.id));
+    }
+    found.into_iter().map(|id| range(file, id.index())).collect()
+}
+
+/// Returns the part of the text that is a stage.
+fn range(file: &Dockerfile, index: usize) -> Range<u32> {
+    let end = file.stages.get(index + 1).map_or(u32::MAX, |next| next.span.start);
+    file.stages[index].span.start..end
 }
 
 /// The same for a build, which ends here if `error=true` was asked for and anything was found.
@@ -76,9 +99,9 @@ pub(crate) fn settle(
     file: &Dockerfile,
     found: Vec<Diagnostic>,
     lint: &Lint,
-    stages: &StageGraph,
+    known: (&StageGraph, &Resolution),
 ) -> Result<Vec<Diagnostic>> {
-    let findings = all(source, file, found, lint, Some(stages));
+    let findings = all(source, file, found, lint, Some(known));
     let errors: Vec<Diagnostic> =
         findings.iter().filter(|finding| finding.is_error()).cloned().collect();
     if errors.is_empty() { Ok(findings) } else { Err(source.errors(&errors)) }

@@ -21,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lathe_event::{StepId, TransferKind};
 use lathe_graph::{GitReference, GitSource, GitTime};
 use lathe_rootfs::Root;
-use lathe_store::{SnapshotId, Store};
+use lathe_store::SnapshotId;
 use serde::{Deserialize, Serialize};
 
 use self::{

@@ -165,6 +165,7 @@ fn check_json(report: &CheckReport) -> Value {
     let warning = |finding: &Finding| {
         json!({
             "ruleName": finding.rule,
+            "url": page(finding.rule),
             "description": finding.about,
             "detail": finding.message,
             "help": finding.help,
@@ -183,6 +184,22 @@ fn check_json(report: &CheckReport) -> Value {
         document["errors"] = Value::Array(errors);
     }
     document
+}
+
+/// Returns the page that BuildKit's documentation has about a rule; our own rules have none.
+fn page(rule: &str) -> Option<String> {
+    let is_ours = rule.starts_with("lathe/") || rule == "SyntaxError";
+    let mut name = String::new();
+    let letters: Vec<char> = rule.chars().collect();
+    for (index, c) in letters.iter().enumerate() {
+        let after_lower = index > 0 && letters[index - 1].is_lowercase();
+        let before_lower = letters.get(index + 1).is_some_and(|next| next.is_lowercase());
+        if index > 0 && c.is_uppercase() && (after_lower || before_lower) {
+            name.push('-');
+        }
+        name.extend(c.to_lowercase());
+    }
+    (!is_ours).then(|| format!("https://docs.docker.com/go/dockerfile/rule/{name}/"))
 }
 
 fn location((first, last): (usize, usize)) -> Value {
@@ -326,6 +343,18 @@ mod tests {
         check("outline,format=json", Call::Outline(Form::Json));
         check("targets", Call::Targets(Form::Text));
         check("graph", Call::Print(Phase::Graph));
+    }
+
+    #[test]
+    fn rules_have_pages() {
+        let check = |rule: &str, expected: &str| {
+            let url = page(rule).unwrap();
+            assert_eq!(url.rsplit('/').nth(1), Some(expected), "{url}");
+        };
+        check("StageNameCasing", "stage-name-casing");
+        check("JSONArgsRecommended", "json-args-recommended");
+        check("SecretsUsedInArgOrEnv", "secrets-used-in-arg-or-env");
+        assert_eq!(page("lathe/MalformedJSONForm"), None);
     }
 
     #[test]
