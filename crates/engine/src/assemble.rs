@@ -19,7 +19,7 @@ pub(crate) fn assemble(
     work: &Work<'_>,
     solution: &Solution<Output>,
 ) -> Result<(BuiltImage, u64)> {
-    let Work { target, epoch, .. } = *work;
+    let Work { target, epoch, resolved, .. } = *work;
     let chain = built_chain(engine, target, solution)?;
     let form = ExportSpec::packing(&request.exports);
     let history = history(target, &created_times(engine, &chain, epoch)?);
@@ -31,8 +31,9 @@ pub(crate) fn assemble(
     let (image, _) = made;
     let client = || engine.client().map_err(Into::into);
     let one = lathe_exporter::squash(&engine.exporter_env(&client), &chain)?;
-    let base = target.base.as_ref();
-    let comment = lathe_oci::squash_comment(image.id(), base.map(|base| &base.manifest));
+    let base = target.base.as_ref().and_then(|base| resolved.sources.get(&base.manifest));
+    let base = base.map(|base| &base.image.document.config.digest);
+    let comment = lathe_oci::squash_comment(image.id(), base);
     let created = history.last().and_then(|item| item.created.clone());
     let history = lathe_oci::squash_history(history, target.config.history.len(), created, comment);
     make(engine, target, layers(engine, &[one], form, epoch)?, history)

@@ -317,6 +317,7 @@ where
     }
 
     fn keyed(&mut self, id: NodeId, content: Vec<Vec<KeyPart>>) -> Result<(), R::Error> {
+        self.define_late(id);
         let recipe = self.recipe(id, Some(content));
         let key = recipe.key();
         let found = match self.find(id, key)? {
@@ -334,6 +335,17 @@ where
         self.recipes[id.index()] = Some(recipe);
         self.machine.on(Event::ContentKeyed(id, key, found));
         Ok(())
+    }
+
+    /// Makes the definition key of a node that was not looked up by it because an input is run
+    /// again: the key is to lead to the new output from now on, and no longer to the old one.
+    fn define_late(&mut self, id: NodeId) {
+        let known = |edge: &crate::Edge| self.machine.canonical(edge.node).is_some();
+        let unknown = self.machine.definition(id).is_none();
+        if unknown && self.dag.nodes[id.index()].inputs.iter().all(known) {
+            let key = self.recipe(id, None).key();
+            self.machine.set_definition(id, key);
+        }
     }
 
     fn ran(&mut self, id: NodeId, output: R::Output, duration: Duration) -> Result<(), R::Error> {

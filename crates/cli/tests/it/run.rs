@@ -25,6 +25,17 @@ for_everybody! {
         assert_eq!(image.node("/tmp/x").owner, (1000, 1001));
     }
 
+    fn limits_of_memory_hold_or_it_is_told_that_there_are_none(sandbox) {
+        sandbox.dockerfile("FROM busybox\nRUN dd if=/dev/zero of=/dev/null bs=256M count=1\n");
+        let limited = sandbox.try_build(&["--resource", "memory=32m,memory-swap=32m"]);
+        if limited.stderr.contains("RUN steps have no limits") {
+            limited.success();
+        } else {
+            limited.failure(1).says("Dockerfile:2");
+            sandbox.try_build(&[]).success();
+        }
+    }
+
     fn nothing_that_was_lent_is_left_in_the_layer(sandbox) {
         let image = build(
             sandbox,
@@ -212,4 +223,22 @@ fn a_command_that_is_not_there_is_an_error() {
     sandbox.try_build(&[]).failure(1).says("/no/such/program").says("Dockerfile:2");
     sandbox.dockerfile("FROM scratch\nRUN true\n");
     sandbox.try_build(&[]).failure(1).says("/bin/sh").says("Dockerfile:2");
+}
+
+#[test]
+fn a_step_that_is_renewed_brings_what_copies_from_it_up_to_date() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.dockerfile(
+        "FROM busybox AS made\nRUN cat /proc/sys/kernel/random/uuid > /id\n\
+         FROM busybox AS same\nRUN echo same > /id\n\
+         FROM busybox\nCOPY --from=made /id /made\nCOPY --from=same /id /same\n",
+    );
+    let first = sandbox.build(&[]).image.text("/made");
+    assert_eq!(sandbox.build(&[]).image.text("/made"), first);
+    let trace = sandbox.trace(&["--no-cache-filter", "made,same"]).success();
+    let ran = ["RUN cat /proc/sys/kernel/random/uuid > /id", "RUN echo same > /id"];
+    for step in ran.iter().chain(&["COPY --from=made /id /made"]) {
+        assert!(trace.ran().contains(step), "{step} in {:?}", trace.ran());
+    }
+    assert_ne!(sandbox.build(&[]).image.text("/made"), first);
 }
