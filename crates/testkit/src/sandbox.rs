@@ -8,7 +8,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -96,6 +99,30 @@ pub fn test_name() -> String {
     thread::current().name().unwrap_or("test").to_owned()
 }
 
+/// Returns a program that every user can execute: the same one, or where a folder on the way to it
+/// is closed, as the home of root is, a copy, made once for each process.
+fn within_reach(program: &Path) -> Result<PathBuf> {
+    static COPY: Mutex<Option<(PathBuf, PathBuf)>> = Mutex::new(None);
+    let is_open = |folder: &Path| {
+        fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
+    };
+    if program.ancestors().skip(1).all(is_open) {
+        return Ok(program.to_owned());
+    }
+    let mut made = COPY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, copy)) = made.as_ref().filter(|(of, _)| of == program) {
+        return Ok(copy.clone());
+    }
+    let folder = std::env::temp_dir().join(format!("lathe-program-{}", std::process::id()));
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
+    let copy = folder.join("lathe");
+    fs::copy(program, &copy).with_context(|| format!("copy {}", program.display()))?;
+    fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
+    *made = Some((program.to_owned(), copy.clone()));
+    Ok(copy)
+}
+
 /// Says that the running test cannot run here.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub fn skip(reason: &str) {
@@ -124,8 +151,8 @@ impl Sandbox {
         // Short: sockets below it have at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("lt-").tempdir().context("make a folder")?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-        let sandbox =
-            Self { folder, program: program.to_owned(), user, caller, commands: AtomicU32::new(0) };
+        let program = if user == caller { program.to_owned() } else { within_reach(program)? };
+        let sandbox = Self { folder, program, user, caller, commands: AtomicU32::new(0) };
         sandbox.own(sandbox.folder.path())?;
         for name in ["home", "config", "data", "cache", "run", "tmp", "context"] {
             let path = sandbox.path(name);
