@@ -93,10 +93,11 @@ impl GitSource {
             matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
         };
         let checksum = self.checksum.as_deref().filter(full);
-        match &self.reference {
+        let name = match &self.reference {
             GitReference::Any(name) => Some(name.as_str()).filter(full),
-            _ => checksum.filter(|_| self.fetch_by_commit),
-        }
+            GitReference::Head | GitReference::Tag(_) | GitReference::Branch(_) => None,
+        };
+        name.or(checksum.filter(|_| self.fetch_by_commit))
     }
 }
 

@@ -151,7 +151,8 @@ fn the_same_commit_is_neither_fetched_nor_written_again() {
     let commit = first.revision.clone().unwrap();
     fs::remove_dir_all(&origin.folder).unwrap();
     assert_eq!(fetch(&place, &any(&origin.url(), &commit)), first, "a whole id asks nobody");
-    let checked = GitSource { checksum: Some(commit), ..any(&origin.url(), "main") };
+    let checked =
+        GitSource { checksum: Some(commit), fetch_by_commit: true, ..any(&origin.url(), "main") };
     assert_eq!(fetch(&place, &checked), first);
     assert_eq!(place.snapshots(), 1);
 }
