@@ -87,7 +87,7 @@ fn a_dockerfile_may_come_from_elsewhere() {
     let other = sandbox.context().join("sub/Other").to_string_lossy().into_owned();
     assert!(sandbox.build(&["-f", &other]).image.has("/g"));
     let output = sandbox.lathe_reading(b"FROM scratch\nCOPY f /f\n", &["build", "-"]).failure(1);
-    output.says("build context").says("hint: ");
+    output.says("build context").says("help: ");
 }
 
 #[test]
