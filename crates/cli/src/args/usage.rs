@@ -24,7 +24,7 @@ impl Usage {
 /// What follows the name of a command in its usage line, by path without the program's name.
 const TAILS: &[(&str, &str)] = &[
     ("", "[OPTIONS] COMMAND"),
-    ("build", "[OPTIONS] PATH | -"),
+    ("build", "[OPTIONS] PATH | URL | -"),
     ("builder", "COMMAND"),
     ("container", "COMMAND"),
     ("container inspect", "[OPTIONS] CONTAINER [CONTAINER...]"),
