@@ -10,6 +10,7 @@
 //! - `INV-WORKER-TRACES`: what a process is lent (name servers, certificates, mounts) is not in
 //!   the snapshot that it leaves.
 //! - `INV-WORKER-INSIDE`: files of inputs are only reached through `rootfs`.
+//! - `INV-WORKER-SECRETS`: the value of a secret is in no key, snapshot, event or error.
 #![forbid(unsafe_code)]
 
 mod agent;

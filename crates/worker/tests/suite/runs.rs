@@ -81,6 +81,7 @@ fn secrets_are_lent(bench: &Bench) {
     assert_eq!(changed(bench, &ran), ["kept"]);
 }
 
+/// `INV-WORKER-SECRETS`
 fn secrets_do_not_show(bench: &Bench) {
     let Some(base) = system(bench) else { return };
     let script = "echo \"token: $TOKEN.\"; echo \"$TOKEN\" >&2; cat /s; exit 3";
