@@ -9,25 +9,13 @@ use std::{
 };
 
 use lathe_exporter::{
-    Annotation, ArchiveForm, ArchiveImage, Destination, Error, ExportRequest, ExportSpec, Owners,
-    export, write_archive,
+    Annotation, ArchiveForm, ArchiveImage, Destination, Error, ExportRequest, ExportSpec, export,
+    write_archive,
 };
-use lathe_oci::{BuiltImage, Digest, Index, Reference};
+use lathe_oci::{Digest, Index, Reference};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, name};
-
-fn request<'a>(image: &'a BuiltImage, names: &'a [Reference]) -> ExportRequest<'a> {
-    ExportRequest {
-        image: Some(image),
-        size: 0,
-        tree: None,
-        names,
-        epoch: None,
-        annotations: &[],
-        owners: Owners::Caller,
-    }
-}
+use crate::fixture::{Fixture, name, request};
 
 /// Reads all files of a tar, checking that those with a digest for a name have it.
 fn read(path: &Path) -> BTreeMap<String, Vec<u8>> {

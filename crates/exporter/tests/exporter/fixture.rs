@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use lathe_event::{Cancel, Event, RecordingSink, TransferKind};
-use lathe_exporter::{ClientResult, Env, ImageLayer, layers};
+use lathe_exporter::{ClientResult, Env, ExportRequest, ImageLayer, Owners, layers};
 use lathe_layer::Compression;
 use lathe_oci::{BuiltImage, History, ImageConfig, Reference};
 use lathe_registry::{Client, ClientOptions};
@@ -112,4 +112,17 @@ pub(crate) fn assemble(layers: Vec<ImageLayer>) -> BuiltImage {
 
 pub(crate) fn name(text: &str) -> Reference {
     Reference::parse(text).unwrap()
+}
+
+/// Returns a request for an output of an image and nothing else.
+pub(crate) fn request<'a>(image: &'a BuiltImage, names: &'a [Reference]) -> ExportRequest<'a> {
+    ExportRequest {
+        image: Some(image),
+        size: 0,
+        tree: None,
+        names,
+        epoch: None,
+        annotations: &[],
+        owners: Owners::Caller,
+    }
 }

@@ -13,7 +13,7 @@ use lathe_oci::{
 };
 use lathe_store::LayerRecord;
 
-use crate::fixture::{Fixture, assemble, name};
+use crate::fixture::{Fixture, assemble, name, request};
 
 /// Writes an image as a layout in a folder; returns its index and its manifest.
 fn layout(
@@ -222,17 +222,8 @@ fn an_image_without_names_gets_one_with_its_digest() {
     let (image, _) = fixture.small_image();
     let repo_digests = |options: &str, names: &[Reference]| {
         let spec = ExportSpec::parse(&format!("type=image,{options}")).unwrap();
-        let request = ExportRequest {
-            image: Some(&image),
-            size: 0,
-            tree: None,
-            names,
-            epoch: None,
-            annotations: &[],
-            owners: Owners::Caller,
-        };
         fixture.store.remove_image(image.id()).unwrap();
-        let receipt = export(&fixture.env(), &spec, &request).unwrap();
+        let receipt = export(&fixture.env(), &spec, &request(&image, names)).unwrap();
         let record = fixture.store.image(image.id()).unwrap().unwrap();
         let names = receipt.names.iter().map(Reference::familiar).collect::<Vec<_>>();
         (names, record.repo_digests)

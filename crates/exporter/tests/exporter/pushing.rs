@@ -10,7 +10,7 @@ use lathe_oci::{Digest, MediaType, Reference};
 use lathe_registry::Pushed;
 use lathe_testkit::registry::FakeRegistry;
 
-use crate::fixture::{Fixture, assemble, name};
+use crate::fixture::{Fixture, assemble, name, request};
 
 #[test]
 fn an_image_is_pushed_once() {
@@ -94,16 +94,7 @@ fn an_image_can_be_pushed_without_a_tag() {
     let digest = *image.manifest.digest();
     let attempt = |options: &str, names: &[Reference]| {
         let spec = ExportSpec::parse(&format!("type=registry,{options}")).unwrap();
-        let request = ExportRequest {
-            image: Some(&image),
-            size: 0,
-            tree: None,
-            names,
-            epoch: None,
-            annotations: &[],
-            owners: Owners::Caller,
-        };
-        export(&fixture.env(), &spec, &request)
+        export(&fixture.env(), &spec, &request(&image, names))
     };
     let host = registry.host();
     let by_digest = format!("push-by-digest=true,name={host}/app");

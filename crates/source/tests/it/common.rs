@@ -13,7 +13,7 @@ use std::{
 };
 
 use lathe_event::{Cancel, NullSink};
-use lathe_registry::{Client, ClientOptions, RetryPolicy};
+use lathe_registry::{Client, ClientOptions, Config, HostSettings, RetryPolicy};
 use lathe_snapshot::{Driver, Snapshots};
 use lathe_source::{Fetched, Images, Remotes, SshAccess};
 use lathe_store::{SnapshotId, Store};
@@ -290,4 +290,20 @@ pub(crate) fn has_git(test: &str) -> bool {
         eprintln!("SKIP {test}: git is not installed");
     }
     found
+}
+
+/// Returns images of a store, asked for at a registry that speaks HTTP.
+pub(crate) fn images(store: &Store, host: String) -> Images {
+    let client = move || {
+        let mut config = Config::default();
+        let settings = HostSettings { plain_http: true, ..HostSettings::default() };
+        config.set_host(&host, settings);
+        Ok(Client::new(ClientOptions { config, ..ClientOptions::default() }))
+    };
+    Images {
+        store: store.clone(),
+        client: Arc::new(client),
+        events: Arc::new(NullSink),
+        cancel: Cancel::new(),
+    }
 }

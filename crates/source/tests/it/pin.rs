@@ -1,31 +1,14 @@
 //! Which image a name means for a platform.
 
-use std::sync::Arc;
-
-use lathe_event::{Cancel, NullSink};
 use lathe_oci::{Platform, Reference};
-use lathe_registry::{Client, ClientOptions, Config, HostSettings};
-use lathe_source::{Error, Images, PullPolicy};
+use lathe_source::{Error, PullPolicy};
 use lathe_store::Store;
 use lathe_testkit::{
     fixture::{ImageFixture, put_index},
     registry::FakeRegistry,
 };
 
-fn images(folder: &std::path::Path, host: String) -> Images {
-    let client = move || {
-        let mut config = Config::default();
-        let settings = HostSettings { plain_http: true, ..HostSettings::default() };
-        config.set_host(&host, settings);
-        Ok(Client::new(ClientOptions { config, ..ClientOptions::default() }))
-    };
-    Images {
-        store: Store::open(folder).expect("open the store"),
-        client: Arc::new(client),
-        events: Arc::new(NullSink),
-        cancel: Cancel::new(),
-    }
-}
+use crate::common::images;
 
 fn fixture(architecture: &str) -> ImageFixture {
     ImageFixture::new(serde_json::json!({})).architecture(architecture)
@@ -34,7 +17,7 @@ fn fixture(architecture: &str) -> ImageFixture {
 /// Returns the architecture of what is pinned for one.
 fn pin(registry: &FakeRegistry, tag: &str, architecture: &str) -> Result<String, Error> {
     let folder = tempfile::tempdir().expect("it works");
-    let images = images(folder.path(), registry.host());
+    let images = images(&Store::open(folder.path()).expect("open the store"), registry.host());
     let reference = Reference::parse(&format!("{}/app:{tag}", registry.host())).expect("it works");
     let platform = Platform::linux(architecture);
     let image = images.pin(&reference, &platform, PullPolicy::Missing)?;
@@ -70,7 +53,7 @@ fn a_digest_whose_manifest_is_here_is_answered_without_the_registry() {
     let registry = FakeRegistry::start();
     fixture("amd64").put(&registry, "app", "1");
     let folder = tempfile::tempdir().unwrap();
-    let images = images(folder.path(), registry.host());
+    let images = images(&Store::open(folder.path()).expect("open the store"), registry.host());
     let name = format!("{}/app", registry.host());
     let platform = Platform::linux("amd64");
     let tagged = Reference::parse(&format!("{name}:1")).unwrap();
@@ -87,7 +70,7 @@ fn a_pruned_blob_is_brought_again() {
     let registry = FakeRegistry::start();
     fixture("amd64").put(&registry, "app", "1");
     let folder = tempfile::tempdir().unwrap();
-    let images = images(folder.path(), registry.host());
+    let images = images(&Store::open(folder.path()).expect("open the store"), registry.host());
     let reference = Reference::parse(&format!("{}/app:1", registry.host())).unwrap();
     let image = images.pin(&reference, &Platform::linux("amd64"), PullPolicy::Missing).unwrap();
     let config = &image.document.config;

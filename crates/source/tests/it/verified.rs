@@ -1,35 +1,19 @@
 //! What lies about its digest stays out of the store.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use lathe_event::{Cancel, NullSink};
 use lathe_oci::{Digest, Platform, Reference};
-use lathe_registry::{Client, ClientOptions, Config, HostSettings};
 use lathe_snapshot::{Driver, Snapshots};
-use lathe_source::{Images, PullPolicy, fetch};
+use lathe_source::{PullPolicy, fetch};
 use lathe_store::Store;
 use lathe_testkit::registry::{FakeRegistry, Fault};
+
+use crate::common::images;
 
 /// A layer without files: unpacking it takes no privileges.
 const LAYER: [u8; 1024] = [0; 1024];
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
-fn images(store: &Store, host: String) -> Images {
-    let client = move || {
-        let mut config = Config::default();
-        let settings = HostSettings { plain_http: true, ..HostSettings::default() };
-        config.set_host(&host, settings);
-        Ok(Client::new(ClientOptions { config, ..ClientOptions::default() }))
-    };
-    Images {
-        store: store.clone(),
-        client: Arc::new(client),
-        events: Arc::new(NullSink),
-        cancel: Cancel::new(),
-    }
-}
 
 /// Puts an image of one layer, whose config says `diff_id`; returns the layer's digest.
 fn put(registry: &FakeRegistry, diff_id: Digest) -> Digest {
