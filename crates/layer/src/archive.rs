@@ -31,8 +31,6 @@ use std::path::Path;
 pub enum Probe {
     /// A tar in this form.
     Archive(Codec),
-    /// Nothing is: every form that docker knows is read. Only here for callers that match on it.
-    Unsupported(&'static str),
     /// Anything else.
     Other,
 }

@@ -4,6 +4,7 @@
 //! whole. The two are joined by a short channel of buffers that go round.
 
 use crate::codec::Codec;
+use crate::compression::fill;
 use crate::error::Error;
 use crate::error::Result;
 use lathe_oci::Digest;
@@ -99,20 +100,6 @@ fn run(
             return Err(Error::ReadLayer { source });
         }
     }
-}
-
-/// Reads until the buffer is full, the input ends or fails: what came before a fault is good.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (filled, Some(error)),
-        }
-    }
-    (filled, None)
 }
 
 /// Decompressed stream, buffer by buffer.

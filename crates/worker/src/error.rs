@@ -135,14 +135,6 @@ pub enum Error {
     /// A source.
     #[error(transparent)]
     Source(#[from] lathe_source::Error),
-    /// An archive that `ADD` would have to unpack is compressed in a way that is not supported.
-    #[error("cannot unpack `{path}`: {format} archives are not supported")]
-    UnsupportedArchive {
-        /// The archive.
-        path: PathBuf,
-        /// Its compression.
-        format: &'static str,
-    },
     /// A record of the cache cannot be read.
     #[error("the cache record {key} is broken: `{text}`")]
     BrokenRecord {

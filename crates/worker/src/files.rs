@@ -155,9 +155,6 @@ impl Worker<'_> {
                 extract(from.open_file(source)?, codec, to, destination, &options)?;
                 Ok(true)
             }
-            Probe::Unsupported(format) => {
-                Err(Error::UnsupportedArchive { path: source.to_owned(), format })
-            }
             Probe::Other => Ok(false),
         }
     }

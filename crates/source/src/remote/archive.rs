@@ -43,7 +43,7 @@ impl Remotes {
         read.map_err(|error| if self.is_cancelled() { Error::Cancelled } else { io(error) })?;
         let codec = match lathe_layer::probe(&head[..])? {
             Probe::Archive(codec) => codec,
-            Probe::Unsupported(_) | Probe::Other => {
+            Probe::Other => {
                 return Err(Error::NoArchive(name.to_owned()));
             }
         };
