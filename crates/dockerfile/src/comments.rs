@@ -1,5 +1,6 @@
 //! What comments mean: descriptions, and checks to skip.
 
+use crate::bool::go_bool;
 use crate::diagnostic::Rule;
 use crate::suggest::suggest;
 
@@ -122,13 +123,8 @@ fn rules(value: &str) -> (bool, Vec<String>) {
     (false, list.map(str::to_owned).collect())
 }
 
-/// The words that Go's `strconv.ParseBool` takes.
 fn boolean(value: &str) -> Result<bool, CheckError> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(CheckError::NotBoolean { value: value.to_owned() }),
-    }
+    go_bool(value).ok_or_else(|| CheckError::NotBoolean { value: value.to_owned() })
 }
 
 fn names(list: &[String], rule: Rule) -> bool {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod bool;
 mod comments;
 pub mod created_by;
 mod diagnostic;
@@ -31,11 +32,13 @@ mod suggest;
 mod word;
 
 pub use ast::{CommandLine, Dockerfile, Heredoc, Instruction, InstructionKind, Name, Stage, Word};
+pub use bool::go_bool;
 pub use comments::{CheckError, CheckOptions};
 pub use diagnostic::{Diagnostic, Label, Rule, Severity};
 pub use directive::{Directives, detect_syntax};
 pub use dump::dump;
 pub use lint::{lint, settle};
+pub use mount::parse_size;
 pub use mount::{
     Access, BindMount, CacheMount, Mount, MountError, MountKey, MountOption, MountSpec,
     SecretMount, Sharing, SshMount, TmpfsMount,

@@ -309,6 +309,8 @@ impl From<MountError> for Diagnostic {
 
 mod read;
 mod resolve;
+
+pub use resolve::parse_size;
 #[cfg(test)]
 mod tests;
 

@@ -25,7 +25,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let (planned, resolved) = plan_and_resolve(engine, request, &inputs, &file, Missing::Stops)?;
     let lowered = lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
         .map_err(|errors| source.errors(&errors))?;
-    let epoch = inputs.epoch(engine, request, &lowered.epoch)?;
+    let epoch = inputs.epoch(&lowered.epoch)?;
     let Lowered { graph, target, warnings, .. } =
         with_epoch(&inputs, &file, &planned, &resolved, epoch, lowered)?;
     let found = [parsed, planned.warnings, warnings].concat();

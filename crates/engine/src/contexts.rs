@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use lathe_dockerfile::go_bool;
 use lathe_frontend::{Epoch, FrontendOptions, NamedContext, Remote};
 use lathe_graph::SourceOp;
 use lathe_oci::Reference;
@@ -35,14 +36,16 @@ pub(crate) struct Contexts {
     pub(crate) files: BTreeMap<String, ContextFiles>,
     /// What the request asks of the Dockerfile, with the contexts and the ignore file filled in.
     pub(crate) frontend: FrontendOptions,
+    /// Brings downloads and repositories.
+    pub(crate) remotes: Remotes,
     /// Times of contexts that have one.
     times: BTreeMap<String, i64>,
 }
 
 /// Returns what brings downloads and repositories for this build.
-pub(crate) fn remotes(engine: &Engine, request: &BuildRequest) -> Remotes {
-    let secrets = request.run.secrets.clone();
-    let ssh = match request.run.ssh.get("default") {
+fn remotes(engine: &Engine, request: &BuildRequest) -> Remotes {
+    let secrets = request.run.options.secrets.clone();
+    let ssh = match request.run.options.ssh.get("default") {
         Some(SshSource::Agent(socket)) => SshAccess::Agent(socket.clone()),
         Some(SshSource::Keys(files)) => SshAccess::Keys(files.clone()),
         None => SshAccess::Environment,
@@ -74,19 +77,21 @@ impl Contexts {
             let meaning = opened.named(&name, input, request)?;
             frontend.contexts.insert(name, meaning);
         }
-        if let Some(ContextFiles::Folder { path, dockerfile }) = opened.files.get(MAIN) {
-            frontend.ignore = Context::open(path, dockerfile.as_deref())?.ignore();
+        if let ContextInput::Folder(path) = &request.inputs.context {
+            let dockerfile = match &request.inputs.dockerfile {
+                DockerfileInput::Path(path) => Some(path.as_path()),
+                DockerfileInput::Text(_) | DockerfileInput::Inside(_) => None,
+            };
+            let context = Arc::new(Context::open(path, dockerfile)?);
+            frontend.ignore = context.ignore();
+            opened.files.insert(MAIN.to_owned(), ContextFiles::Open(context));
         }
-        Ok(Self { dockerfile, files: opened.files, frontend, times: opened.times })
+        let Opened { remotes, files, times } = opened;
+        Ok(Self { dockerfile, files, frontend, remotes, times })
     }
 
     /// Returns the time that `SOURCE_DATE_EPOCH` means, in seconds since 1970.
-    pub(crate) fn epoch(
-        &self,
-        engine: &Engine,
-        request: &BuildRequest,
-        epoch: &Epoch,
-    ) -> Result<Option<i64>> {
+    pub(crate) fn epoch(&self, epoch: &Epoch) -> Result<Option<i64>> {
         let (what, time) = match epoch {
             Epoch::Unset => return Ok(None),
             Epoch::Seconds(seconds) => return Ok(Some(*seconds)),
@@ -95,10 +100,9 @@ impl Contexts {
                 (format!("`{what}`"), self.times.get(name).copied())
             }
             Epoch::Source(source) => {
-                let remotes = remotes(engine, request);
                 let fetched = match source {
-                    SourceOp::Http(http) => remotes.http(http, None)?,
-                    SourceOp::Git(git) => remotes.git(git, None)?,
+                    SourceOp::Http(http) => self.remotes.http(http, None)?,
+                    SourceOp::Git(git) => self.remotes.git(git, None)?,
                     SourceOp::Image { .. } | SourceOp::Local { .. } => return Ok(None),
                 };
                 ("the download of the stage".to_owned(), fetched.time)
@@ -124,15 +128,8 @@ impl Opened {
     /// Opens the build context; returns the Dockerfile if that is all it is.
     fn main(&mut self, request: &BuildRequest) -> Result<Option<String>> {
         match &request.inputs.context {
-            ContextInput::Empty => {}
-            ContextInput::Folder(path) => {
-                let dockerfile = match &request.inputs.dockerfile {
-                    DockerfileInput::Path(path) => Some(path.clone()),
-                    DockerfileInput::Text(_) | DockerfileInput::Inside(_) => None,
-                };
-                let files = ContextFiles::Folder { path: path.clone(), dockerfile };
-                self.files.insert(MAIN.to_owned(), files);
-            }
+            // A folder is opened once the Dockerfile is known, whose ignore file may be its own.
+            ContextInput::Empty | ContextInput::Folder(_) => {}
             ContextInput::Archive(stream) => {
                 let reader = stream.take().ok_or(Error::ReadTwice)?;
                 let fetched = self.remotes.archive(reader, "standard input")?;
@@ -140,7 +137,7 @@ impl Opened {
             }
             ContextInput::Remote(Remote::Git(git)) => {
                 let asked = request.frontend.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-                let keep = asked.is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+                let keep = asked.and_then(|value| go_bool(value)).unwrap_or(false);
                 let keep_git_dir = git.keep_git_dir || keep;
                 let git = lathe_graph::GitSource { keep_git_dir, ..git.clone() };
                 let fetched = self.remotes.git(&git, None)?;
@@ -162,7 +159,7 @@ impl Opened {
         };
         match self.files.get(MAIN) {
             Some(ContextFiles::Snapshot(snapshot)) => inside(engine, *snapshot, path),
-            Some(ContextFiles::Folder { .. }) | None => {
+            Some(ContextFiles::Folder(_) | ContextFiles::Open(_)) | None => {
                 Err(Error::NoDockerfile { path: path.clone(), near: Vec::new() })
             }
         }
@@ -186,8 +183,7 @@ impl Opened {
                 if !path.is_dir() {
                     return Err(Error::NoContext(path.clone()));
                 }
-                let files = ContextFiles::Folder { path: path.clone(), dockerfile: None };
-                self.files.insert(name.to_owned(), files);
+                self.files.insert(name.to_owned(), ContextFiles::Folder(path.clone()));
             }
             NamedInput::Remote(Remote::Git(git)) => {
                 let fetched = self.remotes.git(git, None)?;
@@ -208,10 +204,7 @@ impl Opened {
 fn context_name(name: &str) -> String {
     let name = name.to_lowercase();
     match Reference::parse(&name) {
-        Ok(reference) => {
-            let familiar = reference.with_default_tag().familiar();
-            familiar.strip_suffix(":latest").unwrap_or(&familiar).to_owned()
-        }
+        Ok(reference) => reference.with_default_tag().shortest(),
         Err(_) => name,
     }
 }

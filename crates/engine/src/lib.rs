@@ -32,6 +32,7 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{Error, FailureKind, Result};
 pub use lathe_container as container;
 pub use lathe_container::shim_main;
+pub use lathe_dockerfile::parse_size;
 pub use lathe_executor::{ResourceLimits, Rlimit, init_main};
 pub use lathe_exporter::{Annotation, Destination, ExportSpec, Owners, PushReport, Receipt};
 pub use lathe_frontend::{
@@ -41,7 +42,7 @@ pub use lathe_frontend::{
 pub use lathe_registry as registry;
 pub use lathe_source::{LayoutReference, PullPolicy, is_archive};
 pub use lathe_store as store;
-pub use lathe_worker::{SecretSource, SshSource};
+pub use lathe_worker::{HOST_GATEWAY, RunOptions, SecretSource, SshSource};
 pub use outcome::{BuildOutcome, StepReport};
 pub use request::{
     BuildRequest, ContextInput, DockerfileInput, Inputs, Layering, NamedInput, NetworkMode,

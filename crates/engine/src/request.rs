@@ -8,12 +8,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use lathe_executor::{ResourceLimits, Rlimit};
 use lathe_exporter::{Annotation, ExportSpec};
 use lathe_frontend::{FrontendOptions, Remote};
 use lathe_oci::Reference;
 use lathe_source::PullPolicy;
-use lathe_worker::{SecretSource, SshSource};
+use lathe_worker::RunOptions;
 
 /// A build. All paths are absolute, all references parsed.
 #[derive(Clone, Debug)]
@@ -144,18 +143,6 @@ pub struct RunRequest {
     pub network: NetworkMode,
     /// `--ca`: a file of certificates in PEM form to lend to processes.
     pub certificates: Option<PathBuf>,
-    /// `--add-host`, as `(name, address)`.
-    pub hosts: Vec<(String, String)>,
-    /// `--secret`, by id.
-    pub secrets: BTreeMap<String, SecretSource>,
-    /// `--ssh`, by id.
-    pub ssh: BTreeMap<String, SshSource>,
-    /// `--ulimit`.
-    pub rlimits: Vec<Rlimit>,
-    /// `--shm-size`, in bytes.
-    pub shm_size: Option<u64>,
-    /// `--resource`.
-    pub limits: ResourceLimits,
-    /// `--cgroup-parent`.
-    pub cgroup_parent: Option<String>,
+    /// What they are lent, and how they are held back.
+    pub options: RunOptions,
 }

@@ -149,10 +149,9 @@ fn finding(
     }
     let finding = Diagnostic::error(span, message);
     // A name that is no image may be that of a stage, misspelt.
-    let name = image.reference.familiar();
-    let name = name.strip_suffix(":latest").unwrap_or(&name);
+    let name = image.reference.shortest();
     let stages: Vec<String> = file.stages.iter().filter_map(lathe_dockerfile::Stage::key).collect();
-    match suggest(name, stages.iter().map(String::as_str)) {
+    match suggest(&name, stages.iter().map(String::as_str)) {
         Some(near) => finding.help(format!("did you mean the stage `{near}`?")),
         None => finding,
     }

@@ -13,11 +13,11 @@ use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
 use lathe_tree::Timestamp;
-use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunPolicy, StoreCache, Worker};
+use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunOptions, RunPolicy, StoreCache, Worker};
 
 use crate::{
     BuildRequest, Engine, Error, NetworkMode, Result, StepReport,
-    contexts::{Contexts, MAIN, read, remotes},
+    contexts::{Contexts, MAIN, read},
     dockerfile::Source,
     resolve::Resolved,
     time,
@@ -63,7 +63,6 @@ pub(crate) fn solve(
     let _linked = user.on_cancel(move || stop_too.cancel());
 
     let run = run_policy(engine, request)?;
-    let remotes = remotes(engine, request);
     let worker = Worker {
         graph,
         store: &engine.store,
@@ -71,7 +70,7 @@ pub(crate) fn solve(
         images: &engine.images,
         pinned: &resolved.sources,
         contexts: &inputs.files,
-        remotes: &remotes,
+        remotes: &inputs.remotes,
         run: &run,
         epoch: epoch.map(Timestamp::from_seconds),
         cancel: &stop,
@@ -127,37 +126,29 @@ fn user_of_context(graph: &BuildGraph) -> Option<Span> {
 }
 
 fn run_policy(engine: &Engine, request: &BuildRequest) -> Result<RunPolicy> {
-    let (limits, cgroup_parent) = limits(engine, request);
     // A machine without name servers has none to lend.
     let resolv_conf = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     Ok(RunPolicy {
         network: network(request, resolv_conf.clone(), engine.images.events.clone()),
         certificates: request.run.certificates.as_deref().map(read).transpose()?,
-        hosts: request.run.hosts.clone(),
         resolv_conf,
-        secrets: request.run.secrets.clone(),
-        ssh: request.run.ssh.clone(),
-        rlimits: request.run.rlimits.clone(),
-        shm_size: request.run.shm_size,
-        limits,
-        cgroup_parent,
+        options: options(engine, request),
     })
 }
 
-/// Returns the limits of processes; none, and a word about it, where this machine cannot set them.
-fn limits(engine: &Engine, request: &BuildRequest) -> (ResourceLimits, Option<String>) {
-    let (limits, parent) = (&request.run.limits, &request.run.cgroup_parent);
-    if *limits == ResourceLimits::default() && parent.is_none() {
-        return (ResourceLimits::default(), None);
+/// Returns what processes are lent; without limits, and with a word about it, where this machine
+/// cannot set them.
+fn options(engine: &Engine, request: &BuildRequest) -> RunOptions {
+    let mut options = request.run.options.clone();
+    if options.has_limits()
+        && let Err(unavailable) =
+            ControlGroup::create(options.cgroup_parent.as_deref(), &options.limits)
+    {
+        let text = format!("RUN steps have no limits: {unavailable}");
+        engine.images.events.emit(Event::Note(text.into()));
+        (options.limits, options.cgroup_parent) = (ResourceLimits::default(), None);
     }
-    match ControlGroup::create(parent.as_deref(), limits) {
-        Ok(_) => (limits.clone(), parent.clone()),
-        Err(unavailable) => {
-            let text = format!("RUN steps have no limits: {unavailable}");
-            engine.images.events.emit(Event::Note(text.into()));
-            (ResourceLimits::default(), None)
-        }
-    }
+    options
 }
 
 /// Returns what makes the network of the build's processes, once, when the first one starts.
@@ -168,7 +159,7 @@ fn network(
 ) -> Box<dyn Fn() -> BuildNetwork + Send + Sync> {
     let shared: OnceLock<Option<SharedNetwork>> = OnceLock::new();
     let mode = request.run.network;
-    let wants_host = request.run.hosts.iter().any(|(_, address)| address == HOST_GATEWAY);
+    let wants_host = request.run.options.hosts.iter().any(|(_, address)| address == HOST_GATEWAY);
     let own = move |network: Network| BuildNetwork {
         gateway: (network == Network::Host).then_some(Ipv4Addr::LOCALHOST.into()),
         network,

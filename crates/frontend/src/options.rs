@@ -165,10 +165,8 @@ impl FrontendOptions {
             return None;
         }
         let named = |name: &str| self.contexts.get_key_value(name);
-        let found = named(&lower).or_else(|| {
-            let familiar = Reference::parse(&lower).ok()?.with_default_tag().familiar();
-            named(familiar.strip_suffix(":latest").unwrap_or(&familiar))
-        });
+        let found = named(&lower)
+            .or_else(|| named(&Reference::parse(&lower).ok()?.with_default_tag().shortest()));
         found.map(|(name, context)| (name.as_str(), context))
     }
 

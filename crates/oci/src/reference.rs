@@ -104,6 +104,15 @@ impl Reference {
         bare.familiar()
     }
 
+    /// Returns the reference as people look it up: as docker shows it, without `:latest`.
+    pub fn shortest(&self) -> String {
+        let mut text = self.familiar();
+        if text.ends_with(":latest") {
+            text.truncate(text.len() - ":latest".len());
+        }
+        text
+    }
+
     /// Returns the whole reference as docker shows it, as `node:18`.
     ///
     /// What is shown can be typed: a name whose short form would mean another one is shown in

@@ -81,7 +81,7 @@ impl Worker<'_> {
         sandbox.files.extend(self.run.files(&network, hostname).into_iter().map(LentFile::from));
         sandbox.network = network.network;
         sandbox.hostname = Some(hostname.to_owned());
-        sandbox.shm_size = self.run.shm_size;
+        sandbox.shm_size = self.run.options.shm_size;
         sandbox.security = match op.security {
             lathe_graph::Security::Sandbox => Security::Default,
             lathe_graph::Security::Insecure => Security::Insecure,
@@ -116,7 +116,7 @@ impl Worker<'_> {
         process.env = default_env(&given, defaults);
         process.cwd.clone_from(&op.cwd);
         process.user = user.ids;
-        process.rlimits.clone_from(&self.run.rlimits);
+        process.rlimits.clone_from(&self.run.options.rlimits);
         Ok(process)
     }
 

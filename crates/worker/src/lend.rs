@@ -71,18 +71,12 @@ pub enum SshSource {
     Keys(Vec<PathBuf>),
 }
 
-/// How the processes of a build are run.
-pub struct RunPolicy {
-    /// Makes the network of processes that do not ask for another one; called when the first
-    /// process starts, since most builds find all in the cache and need none.
-    pub network: Box<dyn Fn() -> BuildNetwork + Send + Sync>,
-    /// Certificates to trust, PEM: `--ca`.
-    pub certificates: Option<Vec<u8>>,
+/// What a user lends to the processes of a build, and how they are held back.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
     /// Additional `(name, address)` of `/etc/hosts`: `--add-host`. The address may be
     /// [`HOST_GATEWAY`].
     pub hosts: Vec<(String, String)>,
-    /// The host's `/etc/resolv.conf`.
-    pub resolv_conf: Vec<u8>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// `--ssh`, by id.
@@ -97,9 +91,29 @@ pub struct RunPolicy {
     pub cgroup_parent: Option<String>,
 }
 
+impl RunOptions {
+    /// Tells whether processes need control groups.
+    pub fn has_limits(&self) -> bool {
+        self.limits != ResourceLimits::default() || self.cgroup_parent.is_some()
+    }
+}
+
+/// How the processes of a build are run.
+pub struct RunPolicy {
+    /// Makes the network of processes that do not ask for another one; called when the first
+    /// process starts, since most builds find all in the cache and need none.
+    pub network: Box<dyn Fn() -> BuildNetwork + Send + Sync>,
+    /// Certificates to trust, PEM: `--ca`.
+    pub certificates: Option<Vec<u8>>,
+    /// The host's `/etc/resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+    /// What the user lends.
+    pub options: RunOptions,
+}
+
 impl std::fmt::Debug for RunPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunPolicy").field("hosts", &self.hosts).finish_non_exhaustive()
+        f.debug_struct("RunPolicy").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -126,7 +140,7 @@ impl RunPolicy {
             HOST_GATEWAY => Some((name.clone(), network.gateway?.to_string())),
             _ => Some((name.clone(), address.clone())),
         };
-        let hosts: Vec<(String, String)> = self.hosts.iter().filter_map(resolved).collect();
+        let hosts: Vec<(String, String)> = self.options.hosts.iter().filter_map(resolved).collect();
         let hosts = build_hosts(hostname, &hosts);
         let mut files = vec![
             ("/etc/hosts".to_owned(), hosts.into_bytes()),
@@ -145,10 +159,11 @@ impl RunPolicy {
 
     /// Makes a control group for a process, where there are limits.
     pub(crate) fn control_group(&self) -> Result<Option<ControlGroup>> {
-        if self.limits == ResourceLimits::default() && self.cgroup_parent.is_none() {
+        let RunOptions { limits, cgroup_parent, .. } = &self.options;
+        if !self.options.has_limits() {
             return Ok(None);
         }
-        Ok(Some(ControlGroup::create(self.cgroup_parent.as_deref(), &self.limits)?))
+        Ok(Some(ControlGroup::create(cgroup_parent.as_deref(), limits)?))
     }
 
     /// Adds the variables by which programs find the lent certificates, unless they are set.
@@ -195,14 +210,11 @@ mod tests {
                 gateway: None,
             }),
             certificates: certificates.map(<[u8]>::to_vec),
-            hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
             resolv_conf: b"nameserver 192.0.2.1\n".to_vec(),
-            secrets: BTreeMap::new(),
-            ssh: BTreeMap::new(),
-            rlimits: Vec::new(),
-            shm_size: None,
-            limits: ResourceLimits::default(),
-            cgroup_parent: None,
+            options: RunOptions {
+                hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
+                ..RunOptions::default()
+            },
         }
     }
 
@@ -228,7 +240,7 @@ mod tests {
     #[test]
     fn the_host_has_a_name_where_it_has_an_address() {
         let mut policy = policy(None);
-        policy.hosts.push(("host.docker.internal".to_owned(), HOST_GATEWAY.to_owned()));
+        policy.options.hosts.push(("host.docker.internal".to_owned(), HOST_GATEWAY.to_owned()));
         let hosts = |asked| {
             let files = policy.files(&policy.network(asked), "host");
             String::from_utf8(files[0].1.clone()).unwrap()

@@ -32,5 +32,5 @@ mod select;
 
 pub use cache::StoreCache;
 pub use error::{Error, Result};
-pub use lend::{BuildNetwork, HOST_GATEWAY, RunPolicy, SecretSource, SshSource};
+pub use lend::{BuildNetwork, HOST_GATEWAY, RunOptions, RunPolicy, SecretSource, SshSource};
 pub use runner::{ContextFiles, Output, PinnedSource, Worker};

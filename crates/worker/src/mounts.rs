@@ -69,7 +69,7 @@ impl Worker<'_> {
 
     /// Returns the socket to an agent; without an agent there is none, and no variable for it.
     fn agent(&self, asked: &Lent, target: String, held: &mut Held) -> Result<Option<LentSocket>> {
-        let upstream = match (self.run.ssh.get(&asked.id), asked.need) {
+        let upstream = match (self.run.options.ssh.get(&asked.id), asked.need) {
             (Some(SshSource::Agent(socket)), _) => socket.clone(),
             (Some(SshSource::Keys(keys)), _) => {
                 let agent = Agent::start(self.store, &asked.id, keys)?;

@@ -32,15 +32,12 @@ pub struct PinnedSource {
 }
 
 /// Where the files of a context are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ContextFiles {
-    /// A folder of this machine.
-    Folder {
-        /// Its path.
-        path: PathBuf,
-        /// The Dockerfile whose own ignore file wins.
-        dockerfile: Option<PathBuf>,
-    },
+    /// A folder of this machine, opened when a step asks for it.
+    Folder(PathBuf),
+    /// A folder that is open already.
+    Open(Arc<Context>),
     /// In the store: they were fetched or unpacked before the build began.
     Snapshot(SnapshotId),
 }
@@ -98,9 +95,10 @@ impl Worker<'_> {
     fn source(&self, node: NodeId, source: &SourceOp) -> Result<Output> {
         match source {
             SourceOp::Local { name } => match &self.contexts[name] {
-                ContextFiles::Folder { path, dockerfile } => {
-                    Ok(Output::Context(Arc::new(Context::open(path, dockerfile.as_deref())?)))
+                ContextFiles::Folder(path) => {
+                    Ok(Output::Context(Arc::new(Context::open(path, None)?)))
                 }
+                ContextFiles::Open(context) => Ok(Output::Context(context.clone())),
                 ContextFiles::Snapshot(snapshot) => Ok(Output::Snapshot(*snapshot)),
             },
             SourceOp::Http(http) => {

@@ -52,7 +52,7 @@ impl Secrets {
 }
 
 fn find(policy: &RunPolicy, id: &str, need: Need) -> Result<Option<Vec<u8>>> {
-    let Some(source) = policy.secrets.get(id) else {
+    let Some(source) = policy.options.secrets.get(id) else {
         return match need {
             Need::Optional => Ok(None),
             Need::Required => Err(Error::MissingSecret { id: id.to_owned() }),

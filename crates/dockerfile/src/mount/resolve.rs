@@ -5,6 +5,7 @@ use super::{
     SecretMount, Sharing, SshMount, TmpfsMount,
 };
 use crate::ast::Word;
+use crate::bool::go_bool;
 use crate::span::Span;
 use crate::suggest::suggest;
 
@@ -246,19 +247,14 @@ fn choose(
     })
 }
 
-/// The words that Go's `strconv.ParseBool` takes.
 fn parse_bool(key: &'static str, text: &str, span: Span) -> Result<bool, MountError> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(MountError::InvalidValue {
-            key,
-            value: text.to_owned(),
-            expected: "`true` or `false` is expected",
-            near: None,
-            span,
-        }),
-    }
+    go_bool(text).ok_or_else(|| MountError::InvalidValue {
+        key,
+        value: text.to_owned(),
+        expected: "`true` or `false` is expected",
+        near: None,
+        span,
+    })
 }
 
 fn number(
@@ -284,8 +280,8 @@ fn number(
     }
 }
 
-/// A size as `docker/go-units` reads it: a number with a binary unit.
-fn parse_size(text: &str) -> Option<u64> {
+/// A size in bytes as `docker/go-units` reads it (`RAMInBytes`): a number with a binary unit.
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

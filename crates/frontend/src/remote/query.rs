@@ -1,6 +1,6 @@
 //! The query of a git URL: `?branch=main&subdir=docs`.
 
-use lathe_dockerfile::suggest;
+use lathe_dockerfile::{go_bool, suggest};
 use lathe_graph::{GitReference, GitSource, GitTime};
 
 use super::{RemoteError, folder, percent_decode};
@@ -123,17 +123,14 @@ pub(crate) fn commit_prefix(value: &str) -> Result<String, RemoteError> {
     })
 }
 
-/// The words that Go's `strconv.ParseBool` takes; no value means yes.
+/// A yes or no; no value means yes.
 fn flag(key: &'static str, value: &str) -> Result<bool, RemoteError> {
-    match value {
-        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(RemoteError::InvalidValue {
-            key,
-            value: value.to_owned(),
-            expected: "`true` or `false` is expected",
-        }),
-    }
+    let given = if value.is_empty() { Some(true) } else { go_bool(value) };
+    given.ok_or_else(|| RemoteError::InvalidValue {
+        key,
+        value: value.to_owned(),
+        expected: "`true` or `false` is expected",
+    })
 }
 
 fn time(value: &str) -> Result<GitTime, RemoteError> {

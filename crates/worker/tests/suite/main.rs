@@ -23,7 +23,7 @@ use lathe_solver::{NodeId, OpRunner as _};
 use lathe_source::{Images, Remotes, SshAccess};
 use lathe_store::{SnapshotId, Store};
 use lathe_tree::Timestamp;
-use lathe_worker::{BuildNetwork, ContextFiles, Output, RunPolicy, Worker};
+use lathe_worker::{BuildNetwork, ContextFiles, Output, RunOptions, RunPolicy, Worker};
 
 mod caches;
 mod copies;
@@ -218,7 +218,7 @@ impl Bench {
         };
         let context_files = match request.from {
             Some(snapshot) => ContextFiles::Snapshot(snapshot),
-            None => ContextFiles::Folder { path: self.context(), dockerfile: None },
+            None => ContextFiles::Folder(self.context()),
         };
         let remotes = Remotes {
             images: images.clone(),
@@ -300,14 +300,11 @@ fn policy() -> RunPolicy {
             gateway: None,
         }),
         certificates: Some(b"lent certificates".to_vec()),
-        hosts: vec![("db".to_owned(), "192.0.2.9".to_owned())],
         resolv_conf: Vec::new(),
-        secrets: BTreeMap::new(),
-        ssh: BTreeMap::new(),
-        rlimits: Vec::new(),
-        shm_size: None,
-        limits: lathe_executor::ResourceLimits::default(),
-        cgroup_parent: None,
+        options: RunOptions {
+            hosts: vec![("db".to_owned(), "192.0.2.9".to_owned())],
+            ..RunOptions::default()
+        },
     }
 }
 

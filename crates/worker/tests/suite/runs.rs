@@ -10,7 +10,7 @@ use lathe_event::Event;
 use lathe_executor::{Resource, Rlimit};
 use lathe_graph::{Device, ExecMountKind, ExecOp, InputIndex, Lent, Need, Op, SecretEnv};
 use lathe_store::SnapshotId;
-use lathe_worker::{RunPolicy, SecretSource, SshSource};
+use lathe_worker::{RunOptions, RunPolicy, SecretSource, SshSource};
 
 use super::{Bench, Case, Ran, Request, dump, exec, list, mount, plant, policy, system};
 
@@ -31,6 +31,10 @@ fn lent(id: &str, need: Need) -> Lent {
     Lent { id: id.to_owned(), mode: 0o400, owner: (0, 0), need }
 }
 
+fn lending(options: RunOptions) -> RunPolicy {
+    RunPolicy { options, ..policy() }
+}
+
 fn with_secrets(bench: &Bench) -> RunPolicy {
     let path = bench.folder.path().join("secret");
     fs::write(&path, "from-a-file\n").expect("write");
@@ -38,7 +42,7 @@ fn with_secrets(bench: &Bench) -> RunPolicy {
         ("token".to_owned(), SecretSource::Value(VALUE.to_owned())),
         ("file".to_owned(), SecretSource::File(path)),
     ]);
-    RunPolicy { secrets, ..policy() }
+    lending(RunOptions { secrets, ..RunOptions::default() })
 }
 
 fn run(bench: &Bench, base: SnapshotId, op: ExecOp, policy: RunPolicy) -> Ran {
@@ -113,7 +117,13 @@ fn secrets_that_cannot_be_lent(bench: &Bench) {
             .into()
     };
     let check = |id: &str, op: ExecOp, expected: &str| {
-        let error = run(bench, base, op, RunPolicy { secrets: secrets(), ..policy() }).error();
+        let error = run(
+            bench,
+            base,
+            op,
+            lending(RunOptions { secrets: secrets(), ..RunOptions::default() }),
+        )
+        .error();
         assert!(error.contains(expected) && error.contains(&format!("`{id}`")), "{error}");
     };
     let file =
@@ -136,9 +146,9 @@ fn agents_are_lent(bench: &Bench) {
     let Some(base) = system(bench) else { return };
     let path = bench.folder.path().join("agent");
     let _listener = UnixListener::bind(&path).expect("listen");
-    let given = || RunPolicy {
-        ssh: BTreeMap::from([("default".to_owned(), SshSource::Agent(path.clone()))]),
-        ..policy()
+    let given = || {
+        let ssh = BTreeMap::from([("default".to_owned(), SshSource::Agent(path.clone()))]);
+        lending(RunOptions { ssh, ..RunOptions::default() })
     };
     let socket = "/run/buildkit/ssh_agent.0";
     let with = |id, need| {
@@ -240,7 +250,10 @@ fn binds_lead_nowhere_else(bench: &Bench) {
 fn limits_and_names(bench: &Bench) {
     let Some(base) = system(bench) else { return };
     let limit = Rlimit { resource: Resource::Nofile, soft: 77, hard: 88 };
-    let given = || RunPolicy { rlimits: vec![limit], shm_size: Some(3 << 20), ..policy() };
+    let given = || {
+        let shm_size = Some(3 << 20);
+        lending(RunOptions { rlimits: vec![limit], shm_size, ..RunOptions::default() })
+    };
     let script = "set -e
         test \"$(ulimit -Sn) $(ulimit -Hn)\" = '77 88'
         df -k /dev/shm | grep -q ' 3072 '

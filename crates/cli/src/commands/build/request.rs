@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize};
 use anyhow::{Context as _, Result, bail};
 use lathe_engine::{
     BuildRequest, Entitlement, ExportSpec, FrontendOptions, Layering, NetworkMode, PlatformChoice,
-    PullPolicy, Rlimit, RunRequest,
+    PullPolicy, Rlimit, RunOptions, RunRequest,
 };
 use lathe_oci::{Platform, Reference};
 
@@ -85,17 +85,19 @@ fn run(places: &Places, args: &BuildRunArgs) -> Result<RunRequest> {
     Ok(RunRequest {
         network: network(args.network.as_deref())?,
         certificates: args.ca.as_ref().map(|file| places.absolute(file)),
-        hosts: values::hosts(&args.hosts)?,
-        secrets: values::secrets(places, &args.secrets)?,
-        ssh: values::ssh(places, &args.ssh)?,
-        rlimits: args
-            .ulimits
-            .iter()
-            .map(|text| text.parse::<Rlimit>().map_err(anyhow::Error::from))
-            .collect::<Result<_>>()?,
-        shm_size: args.shm_size.as_deref().map(values::bytes).transpose()?,
-        limits: values::limits(&args.resources, args.limits.resources())?,
-        cgroup_parent: args.cgroup_parent.clone(),
+        options: RunOptions {
+            hosts: values::hosts(&args.hosts)?,
+            secrets: values::secrets(places, &args.secrets)?,
+            ssh: values::ssh(places, &args.ssh)?,
+            rlimits: args
+                .ulimits
+                .iter()
+                .map(|text| text.parse::<Rlimit>().map_err(anyhow::Error::from))
+                .collect::<Result<_>>()?,
+            shm_size: args.shm_size.as_deref().map(values::bytes).transpose()?,
+            limits: values::limits(&args.resources, args.limits.resources())?,
+            cgroup_parent: args.cgroup_parent.clone(),
+        },
     })
 }
 

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, os::unix::fs::FileTypeExt as _, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lathe_engine::{Entitlement, ResourceLimits, SecretSource, SshSource};
+use lathe_engine::{
+    Entitlement, HOST_GATEWAY, ResourceLimits, SecretSource, SshSource,
+    container::{ExtraHost, HostAddress, parse},
+    parse_size,
+};
 
 use crate::env::{self, Places};
 
@@ -96,18 +100,12 @@ pub(super) fn hosts(texts: &[String]) -> Result<Vec<(String, String)>> {
 }
 
 fn host(text: &str) -> Result<(String, String)> {
-    let parts = text.split_once('=').or_else(|| text.split_once(':'));
-    let Some((name, address)) = parts.filter(|(name, _)| !name.is_empty()) else {
-        bail!("bad format for add-host: {text:?}: want NAME:ADDRESS");
+    let ExtraHost { name, address } = parse::extra_host(text)?;
+    let address = match address {
+        HostAddress::Gateway => HOST_GATEWAY.to_owned(),
+        HostAddress::Ip(address) => address.to_string(),
     };
-    if address == "host-gateway" {
-        return Ok((name.to_owned(), address.to_owned()));
-    }
-    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-    if bare.parse::<std::net::IpAddr>().is_err() {
-        bail!("invalid IP address in add-host: {address:?}");
-    }
-    Ok((name.to_owned(), bare.to_owned()))
+    Ok((name, address))
 }
 
 /// Reads `--allow`; leave to read and write files is what a build here has anyway.
@@ -168,27 +166,9 @@ fn limit(limits: &mut ResourceLimits, name: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads a size such as `64m`, in units of 1024, as docker's `RAMInBytes`.
+/// Reads a size such as `64m`, in units of 1024.
 pub(super) fn bytes(text: &str) -> Result<u64> {
-    let lower = text.trim().to_ascii_lowercase();
-    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(end);
-    let shift = match unit.trim_start().trim_end_matches("ib").trim_end_matches('b') {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => bail!("invalid size: '{text}'"),
-    };
-    let number: f64 = number.parse().ok().with_context(|| format!("invalid size: '{text}'"))?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "sizes are far below 2^53, and digits have no sign"
-    )]
-    Ok((number * (1u64 << shift) as f64) as u64)
+    parse_size(text).with_context(|| format!("invalid size: '{text}'"))
 }
 
 #[cfg(test)]
