@@ -31,6 +31,10 @@ pub enum Disposition {
     Ran,
     /// Nothing asked for the step's result, since a step above it was a hit.
     Skipped,
+    /// In a dry run: the step would be run.
+    WouldRun,
+    /// In a dry run: whether the step would be run depends on what a step below it would make.
+    Unknown,
 }
 
 /// What is being transferred.
@@ -66,6 +70,8 @@ pub struct Transfer {
 /// Something that happened and that a user may want to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A build began, under this id: its logs are found by it later.
+    BuildStarted(Arc<str>),
     /// The steps that this build may run, in the order of the Dockerfile.
     /// Sent once, before any other event about a step.
     Planned {
@@ -103,6 +109,13 @@ pub enum Event {
     },
     /// A transfer began.
     TransferStarted(Transfer),
+    /// The total of a transfer became known, or is another one than was thought.
+    TransferTotal {
+        /// Which transfer.
+        id: TransferId,
+        /// Total in bytes.
+        total: u64,
+    },
     /// A transfer moved on.
     TransferProgress {
         /// Which transfer.

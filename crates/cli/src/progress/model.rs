@@ -78,6 +78,7 @@ impl Step {
 impl Model {
     pub(super) fn apply(&mut self, now: Duration, event: &Event) {
         match event {
+            Event::BuildStarted(_) => {}
             Event::Planned { steps } => {
                 let new = |(id, name): &(StepId, Arc<str>)| (*id, Step::new(Arc::clone(name)));
                 self.steps.extend(steps.iter().map(new));
@@ -88,7 +89,9 @@ impl Model {
                 let status = match disposition {
                     Disposition::Hit => Status::Cached,
                     Disposition::Ran => Status::Done { took: *duration },
-                    Disposition::Skipped => Status::Skipped,
+                    Disposition::Skipped | Disposition::WouldRun | Disposition::Unknown => {
+                        Status::Skipped
+                    }
                 };
                 self.settle(*step, now, status);
             }
@@ -100,6 +103,11 @@ impl Model {
                 let moving =
                     Moving { transfer: transfer.clone(), done: 0, since: now, finished: None };
                 self.transfers.insert(transfer.id, moving);
+            }
+            Event::TransferTotal { id, total } => {
+                if let Some(moving) = self.transfers.get_mut(id) {
+                    moving.transfer.total = Some(*total);
+                }
             }
             Event::TransferProgress { id, done } => {
                 if let Some(moving) = self.transfers.get_mut(id) {

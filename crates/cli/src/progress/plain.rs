@@ -57,13 +57,17 @@ pub(super) struct Plain {
 impl Renderer for Plain {
     fn event(&mut self, now: Duration, event: &Event, out: &mut Vec<u8>) {
         match event {
+            Event::BuildStarted(_) => {}
             Event::Planned { steps } => self.names.extend(steps.iter().cloned()),
             Event::StepStarted(id) => {
                 self.step(*id, now).started = now;
                 self.say(*id, now, None, out);
             }
             Event::StepLog { step, bytes, .. } => self.log(*step, now, bytes, out),
-            Event::StepFinished { disposition: Disposition::Skipped, .. } => {}
+            Event::StepFinished {
+                disposition: Disposition::Skipped | Disposition::WouldRun | Disposition::Unknown,
+                ..
+            } => {}
             Event::StepFinished { step, disposition, duration } => {
                 let end = match disposition {
                     Disposition::Hit => "CACHED".to_owned(),
@@ -75,6 +79,11 @@ impl Renderer for Plain {
                 self.end(*step, now, &format!("ERROR: {message}"), out);
             }
             Event::TransferStarted(transfer) => self.transfer_started(now, transfer, out),
+            Event::TransferTotal { id, total } => {
+                if let Some(moving) = self.transfers.get_mut(id) {
+                    moving.transfer.total = Some(*total);
+                }
+            }
             Event::TransferProgress { id, done } => self.transfer_moved(now, *id, *done, out),
             Event::TransferFinished(id) => self.transfer_finished(now, *id, out),
             Event::Warning(text) => message(&format!("warning: {text}"), out),

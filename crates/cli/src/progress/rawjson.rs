@@ -66,6 +66,7 @@ impl RawJson {
 
     fn document(&mut self, now: Duration, event: &Event) -> Option<Value> {
         match event {
+            Event::BuildStarted(_) => None,
             Event::Planned { steps } => {
                 self.steps.extend(steps.iter().map(|(id, name)| (*id, (Arc::clone(name), now))));
                 let all: Vec<Value> = steps
@@ -95,7 +96,7 @@ impl RawJson {
             Event::StepFinished { step, disposition, .. } => match disposition {
                 Disposition::Hit => Some(self.ended(now, *step, &json!({ "cached": true }))),
                 Disposition::Ran => Some(self.ended(now, *step, &json!({}))),
-                Disposition::Skipped => None,
+                Disposition::Skipped | Disposition::WouldRun | Disposition::Unknown => None,
             },
             Event::StepFailed { step, message, .. } => {
                 Some(self.ended(now, *step, &json!({ "error": &**message })))
@@ -103,6 +104,12 @@ impl RawJson {
             Event::TransferStarted(transfer) => {
                 self.transfers.insert(transfer.id, (transfer.clone(), now, 0));
                 self.status(now, transfer.id, &json!({}))
+            }
+            Event::TransferTotal { id, total } => {
+                if let Some((transfer, _, _)) = self.transfers.get_mut(id) {
+                    transfer.total = Some(*total);
+                }
+                None
             }
             Event::TransferProgress { id, done } => {
                 if let Some((_, _, current)) = self.transfers.get_mut(id) {
