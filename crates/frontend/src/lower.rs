@@ -13,6 +13,7 @@ mod signal;
 mod state;
 mod step;
 mod unused;
+mod variables;
 
 use std::{collections::BTreeMap, sync::Arc};
 

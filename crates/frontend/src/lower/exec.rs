@@ -128,7 +128,7 @@ impl StageCx<'_, '_> {
             let value = given.clone().rfind(|(name, _)| name.eq_ignore_ascii_case(proxy));
             let Some((_, value)) = value else { continue };
             for name in [proxy.to_owned(), proxy.to_ascii_lowercase()] {
-                if !self.state.vars.iter().any(|(known, _)| *known == name) {
+                if self.state.vars.get(&name).is_none() {
                     env.push(format!("{name}={value}"));
                 }
             }

@@ -1,9 +1,12 @@
 //! What a stage is, between two instructions.
 
+use std::collections::HashMap;
+
 use lathe_dockerfile::{CommandLine, Lookup};
 use lathe_graph::VertexId;
 use lathe_oci::{History, ImageConfig, Platform, RootFs};
 
+use super::variables::Variables;
 use crate::{HistoryItem, PinnedImage, path::join};
 
 /// Where programs are found if neither the base image nor `ENV` says (Docker's default).
@@ -31,7 +34,9 @@ pub(super) struct StageState {
     pub(super) history: Vec<HistoryItem>,
     /// The variables that processes see: those of the config, and arguments. What is set last
     /// counts, whether by `ENV` or by `ARG`; a stage begins with the config's.
-    pub(super) vars: Vec<(String, String)>,
+    pub(super) vars: Variables,
+    /// Where a variable is in the config's list.
+    env_places: HashMap<String, usize>,
     /// The arguments that were declared, in order, with or without a value.
     pub(super) args: Vec<String>,
     /// Whether this stage has a `CMD` of its own.
@@ -60,7 +65,8 @@ impl StageState {
             config,
             base: None,
             history: Vec::new(),
-            vars: Vec::new(),
+            vars: Variables::default(),
+            env_places: HashMap::new(),
             args: Vec::new(),
             has_cmd: false,
             has_workdir: false,
@@ -97,9 +103,11 @@ impl StageState {
         {
             env.push(format!("PATH={DEFAULT_PATH}"));
         }
-        for variable in self.config.config.env.clone() {
-            let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
-            self.set_var(name, value);
+        self.env_places.clear();
+        for (place, variable) in env.iter().enumerate() {
+            let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+            self.vars.set(name, value);
+            self.env_places.entry(name.to_owned()).or_insert(place);
         }
         let directory = &mut self.config.config.working_dir;
         if !directory.is_empty() {
@@ -107,28 +115,23 @@ impl StageState {
         }
     }
 
-    fn set_var(&mut self, name: &str, value: &str) {
-        match self.vars.iter_mut().find(|(old, _)| old == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.vars.push((name.to_owned(), value.to_owned())),
-        }
-    }
-
     /// Sets a variable; one that exists keeps its place.
     pub(super) fn set_env(&mut self, name: &str, value: &str) {
-        self.set_var(name, value);
+        self.vars.set(name, value);
         let variable = format!("{name}={value}");
         let env = &mut self.config.config.env;
-        match env.iter_mut().find(|old| name_of(old) == name) {
-            Some(old) => *old = variable,
-            None => env.push(variable),
+        if let Some(place) = self.env_places.get(name) {
+            env[*place] = variable;
+        } else {
+            self.env_places.insert(name.to_owned(), env.len());
+            env.push(variable);
         }
     }
 
     /// Declares an argument, which is a variable if it has a value.
     pub(super) fn set_arg(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value.filter(|_| !crate::options::SCAN_ARGS.contains(&name)) {
-            self.set_var(name, value);
+            self.vars.set(name, value);
         }
         if !self.args.iter().any(|known| known == name) {
             self.args.push(name.to_owned());
@@ -146,7 +149,7 @@ impl StageState {
 
     /// Returns the variables that a process sees.
     pub(super) fn process_env(&self) -> Vec<String> {
-        self.vars.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.vars.to_env()
     }
 
     /// Returns the working directory, absolute.
@@ -175,7 +178,7 @@ impl StageState {
 
 impl Lookup for StageState {
     fn get(&self, name: &str) -> Option<&str> {
-        self.vars.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.vars.get(name)
     }
 }
 

@@ -173,7 +173,7 @@ impl<'c, 'a> StageCx<'c, 'a> {
             if declared || SCAN_ARGS.contains(&name.as_str()) {
                 continue;
             }
-            let near = suggest(name, self.state.vars.iter().map(|(known, _)| known.as_str()));
+            let near = suggest(name, self.state.vars.names());
             let message = format!("no ARG or ENV sets the variable `{name}`");
             let warning = Diagnostic::warning(Rule::UndefinedVar, word.span, message);
             let warning = warning.did_you_mean(near.map(|near| format!("${near}")).as_deref());
