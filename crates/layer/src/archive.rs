@@ -127,10 +127,42 @@ pub fn extract(
     })
 }
 
+/// How a tree is written as a plain tar.
+#[derive(Clone, Copy, Default)]
+pub struct TreeOptions<'a> {
+    /// Modification time of every file, in seconds since 1970; their own when `None`.
+    pub epoch: Option<i64>,
+    /// Asked for files with several links only: what tells apart two of the same inode that are
+    /// not one file, because each is in another layer of what an overlay shows. `None` where an
+    /// inode is one file.
+    pub identity: Option<&'a (dyn Fn(&Path) -> u64 + Sync)>,
+}
+
+impl std::fmt::Debug for TreeOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let identity = self.identity.map(|_| "..");
+        f.debug_struct("TreeOptions")
+            .field("epoch", &self.epoch)
+            .field("identity", &identity)
+            .finish()
+    }
+}
+
 /// Writes all below `path` as a plain tar; all modification times are `epoch` when given.
 pub fn write_tree<W: Write>(root: &Root, path: &Path, epoch: Option<i64>, output: W) -> Result<W> {
+    write_tree_with(root, path, &TreeOptions { epoch, identity: None }, output)
+}
+
+/// As [`write_tree`], with options.
+pub fn write_tree_with<W: Write>(
+    root: &Root,
+    path: &Path,
+    options: &TreeOptions<'_>,
+    output: W,
+) -> Result<W> {
     let buffered = BufWriter::with_capacity(256 * 1024, output);
-    let (buffered, _) = write_entries(root.walk(path)?, Translate::Nothing, epoch, buffered)?;
+    let translate = Translate::Nothing { identity: options.identity };
+    let (buffered, _) = write_entries(root.walk(path)?, translate, options.epoch, buffered)?;
     buffered.into_inner().map_err(|error| Error::WriteLayer { source: error.into_error() })
 }
 

@@ -35,11 +35,12 @@ mod tar;
 mod unpack;
 mod whiteout;
 
-pub use archive::{ExtractOptions, Extracted, Probe, extract, probe, write_tree};
+pub use archive::{ExtractOptions, Extracted, Probe, TreeOptions};
+pub use archive::{extract, probe, write_tree, write_tree_with};
 pub use codec::Codec;
 pub use compression::Compression;
 pub use error::{Error, Fault, Result};
-pub use pack::{PackRequest, PackedLayer, PackedStream, pack, pack_to};
+pub use pack::{PackRequest, PackedLayer, PackedStream, digest, pack, pack_to};
 pub use recompress::{Recompression, recompress};
 pub use unpack::{OverlayAttributes, Owners, SkipReason, Skipped};
 pub use unpack::{UnpackOptions, Unpacked, Whiteouts, unpack};

@@ -112,13 +112,21 @@ pub fn pack_to<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, Pac
     Ok((output, PackedStream { diff_id, unpacked_size, tar_size, entries }))
 }
 
+/// Returns what packing the changes would give, without writing anything: compression, level and
+/// threads of the request have no influence.
+pub fn digest(request: &PackRequest<'_>) -> Result<PackedStream> {
+    let plain = PackRequest { compression: Compression::None, level: None, ..*request };
+    pack_to(&plain, std::io::sink()).map(|(_, packed)| packed)
+}
+
 /// What the marks of overlayfs in a tree mean.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) enum Translate<'a> {
     /// They become whiteouts.
     Overlay { lower: Option<&'a Root> },
-    /// There are none: the tree is a whole, not a difference.
-    Nothing,
+    /// There are none: the tree is a whole, not a difference. What its inodes mean is in
+    /// [`TreeOptions::identity`](crate::TreeOptions::identity).
+    Nothing { identity: Option<&'a (dyn Fn(&Path) -> u64 + Sync)> },
 }
 
 /// What was written.
@@ -157,7 +165,7 @@ struct Packer<'a, W> {
     translate: Translate<'a>,
     epoch: Option<i64>,
     /// First path of each file that has several.
-    first_names: HashMap<(Device, u64), Vec<u8>>,
+    first_names: HashMap<(u64, Device, u64), Vec<u8>>,
     buffer: Vec<u8>,
     counts: Counts,
     /// Directories on the way to the present entry that are as in the lower tree: written when
@@ -262,7 +270,11 @@ impl<W: Write> Packer<'_, W> {
             _ => {}
         }
         if metadata.links > 1 && !metadata.is_dir() {
-            let identity = (metadata.file_system, metadata.inode);
+            let layer = match self.translate {
+                Translate::Nothing { identity: Some(identity) } => identity(&entry.path),
+                _ => 0,
+            };
+            let identity = (layer, metadata.file_system, metadata.inode);
             if let Some(first) = self.first_names.get(&identity) {
                 header.kind = Kind::HardLink;
                 header.link.clone_from(first);
@@ -286,7 +298,7 @@ impl<W: Write> Packer<'_, W> {
             (None, _) => seconds,
             (Some(epoch), Translate::Overlay { .. }) => seconds.min(epoch),
             // BuildKit's exporters of files give every file this very time.
-            (Some(epoch), Translate::Nothing) => epoch,
+            (Some(epoch), Translate::Nothing { .. }) => epoch,
         })
     }
 
