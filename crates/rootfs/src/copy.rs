@@ -85,6 +85,28 @@ pub struct CopyOptions<'a> {
     /// What below a source directory is copied; asked with paths relative to it.
     pub filter: Option<Filter<'a>>,
     pub link: LinkPolicy,
+    /// Tells names of one file apart that do not belong together. Without it, all names that a
+    /// file has below the source are names of one file in the destination, too.
+    pub identity: Option<Identity<'a>>,
+    pub overlay: OverlayMarks,
+}
+
+/// Which of several places a name of a file stems from, asked with the path in the source root.
+///
+/// Two names below the source are copied as names of one file only if the file is the same *and*
+/// the answers are equal. It is asked only about files with more than one name. In the view of an
+/// overlay it says which layer holds the name: layers share files that have nothing else to do
+/// with each other.
+pub type Identity<'a> = &'a (dyn Fn(&Path, &Metadata) -> u64 + Sync);
+
+/// What becomes of the marks by which a layer of an overlay removes something below it: whiteouts
+/// (character devices 0:0), and directories and files marked by an extended attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverlayMarks {
+    /// Attributes are left out; a whiteout is a device like any other.
+    Drop,
+    /// All are copied: the source is a directory of changes, and so is the destination.
+    Keep,
 }
 
 impl std::fmt::Debug for CopyOptions<'_> {
@@ -97,6 +119,8 @@ impl std::fmt::Debug for CopyOptions<'_> {
             .field("contents_of_directory", &self.contents_of_directory)
             .field("filter", &self.filter.is_some())
             .field("link", &self.link)
+            .field("identity", &self.identity.is_some())
+            .field("overlay", &self.overlay)
             .finish()
     }
 }
@@ -112,6 +136,8 @@ impl Default for CopyOptions<'_> {
             contents_of_directory: true,
             filter: None,
             link: LinkPolicy::Never,
+            identity: None,
+            overlay: OverlayMarks::Drop,
         }
     }
 }
@@ -130,7 +156,8 @@ pub enum Times {
 pub enum LinkPolicy {
     Never,
     /// Where owner, mode and time stay as they are and both are on one file system. Only for a
-    /// source and a destination of which neither is ever written to again.
+    /// source and a destination of which neither is ever written to again, and for the only copy
+    /// into that destination: names that several copies gave to one file would count as linked.
     HardLink,
 }
 

@@ -14,6 +14,7 @@ use crate::root::Root;
 use crate::walk::Entry;
 use crate::walk::Filter;
 use crate::walk::Selection;
+use lathe_tree::Device;
 use lathe_tree::EntryDigest;
 use lathe_tree::EntryHeader;
 use lathe_tree::FileDigest;
@@ -39,24 +40,41 @@ const QUEUE: usize = 64;
 /// Bytes read at a time.
 const BUFFER: usize = 128 * 1024;
 
-/// Memo of the digests of files' bytes.
-pub trait FileDigests {
-    /// Returns the digest of the file in this version, if known.
-    fn get(&mut self, version: &FileVersion) -> Option<FileDigest>;
-    /// Remembers the digest of the file in this version.
-    fn put(&mut self, version: &FileVersion, digest: &FileDigest);
+/// Blocks of remembered entries, one for each directory. Asked from several threads.
+pub trait DirectoryMemo: Sync {
+    /// Returns the block that was put last, if there is one.
+    fn get(&self, directory: DirectoryId) -> Option<Vec<u8>>;
+    /// Remembers the block; only called where it differs from the one that `get` gave.
+    fn put(&self, directory: DirectoryId, block: &[u8]);
 }
 
-/// Memo that forgets.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoMemo;
+/// Identity of a directory on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DirectoryId {
+    pub file_system: Device,
+    pub inode: u64,
+}
 
-impl FileDigests for NoMemo {
-    fn get(&mut self, _version: &FileVersion) -> Option<FileDigest> {
-        None
+impl DirectoryId {
+    /// Returns a key of fixed length for a persistent memo.
+    pub fn to_bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&self.file_system.major.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.file_system.minor.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.inode.to_le_bytes());
+        bytes
     }
+}
 
-    fn put(&mut self, _version: &FileVersion, _digest: &FileDigest) {}
+/// What was found out about a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentDigest {
+    pub digest: TreeDigest,
+    /// Regular files whose bytes were read, since the memo did not know them.
+    pub files_read: u64,
+    /// At most eight of the files of which the memo had another digest, in order, with their
+    /// paths inside the root.
+    pub changed: Vec<PathBuf>,
 }
 
 /// What counts of a tree.
@@ -66,6 +84,8 @@ pub struct DigestOptions<'a> {
     pub filter: Option<Filter<'a>>,
     /// Owner in the place of each file's own: that of a build context is the user's matter.
     pub owner: Option<Owner>,
+    /// What is remembered of files that were read before.
+    pub memo: Option<&'a dyn DirectoryMemo>,
 }
 
 impl std::fmt::Debug for DigestOptions<'_> {
@@ -73,6 +93,7 @@ impl std::fmt::Debug for DigestOptions<'_> {
         f.debug_struct("DigestOptions")
             .field("filter", &self.filter.is_some())
             .field("owner", &self.owner)
+            .field("memo", &self.memo.is_some())
             .finish()
     }
 }
@@ -80,6 +101,34 @@ impl std::fmt::Debug for DigestOptions<'_> {
 /// Returns the content digest of what `path` leads to: of a file alone, of a directory with all
 /// below it that counts.
 pub fn content_digest(
+    root: &Root,
+    path: &Path,
+    options: DigestOptions<'_>,
+) -> Result<ContentDigest> {
+    let digest = without_memo(root, path, options, &mut NoMemo)?;
+    Ok(ContentDigest { digest, files_read: 0, changed: Vec::new() })
+}
+
+/// Memo of the digests of files' bytes.
+trait FileDigests {
+    /// Returns the digest of the file in this version, if known.
+    fn get(&mut self, version: &FileVersion) -> Option<FileDigest>;
+    /// Remembers the digest of the file in this version.
+    fn put(&mut self, version: &FileVersion, digest: &FileDigest);
+}
+
+/// Memo that forgets.
+struct NoMemo;
+
+impl FileDigests for NoMemo {
+    fn get(&mut self, _version: &FileVersion) -> Option<FileDigest> {
+        None
+    }
+
+    fn put(&mut self, _version: &FileVersion, _digest: &FileDigest) {}
+}
+
+fn without_memo(
     root: &Root,
     path: &Path,
     options: DigestOptions<'_>,

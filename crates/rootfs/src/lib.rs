@@ -29,9 +29,11 @@ mod root;
 mod walk;
 mod xattr;
 
-pub use copy::{CopyOptions, CopyReport, CopyRequest, LinkPolicy, Times, copy};
+pub use copy::{
+    CopyOptions, CopyReport, CopyRequest, Identity, LinkPolicy, OverlayMarks, Times, copy,
+};
 pub use creation::{Creation, Target};
-pub use digest::{DigestOptions, FileDigests, NoMemo, content_digest};
+pub use digest::{ContentDigest, DigestOptions, DirectoryId, DirectoryMemo, content_digest};
 pub use dir::{Dir, file_xattrs, set_file_mode, set_file_times, set_file_xattr};
 pub use error::{Error, PathFault, Result};
 pub use path::clean;

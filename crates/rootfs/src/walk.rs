@@ -45,8 +45,8 @@ impl Selection {
     }
 }
 
-/// Decides by path relative to the start of the walk or copy.
-pub type Filter<'a> = &'a dyn Fn(&Path, FileKind) -> Selection;
+/// Decides by path relative to the start of the walk or copy; asked from several threads.
+pub type Filter<'a> = &'a (dyn Fn(&Path, FileKind) -> Selection + Sync);
 
 /// One file of a walk.
 #[derive(Debug)]

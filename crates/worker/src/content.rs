@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lathe_graph::{CopyAction, ExecMountKind, FileAction, InputIndex, Op, Selector};
-use lathe_rootfs::{DigestOptions, NoMemo, Root, content_digest};
+use lathe_rootfs::{DigestOptions, Root, content_digest};
 use lathe_solver::{KeyPart, NodeId};
 use lathe_store::Store;
 use lathe_tree::{FileKind, Owner};
@@ -123,8 +123,8 @@ fn digests(tree: Tree<'_>, used: &Used, place: &str, owner: Option<Owner>) -> Re
     let mut parts = Vec::new();
     for found in &selected.found {
         let filter = |below: &Path, kind: FileKind| selected.select(tree, found, below, kind);
-        let options = DigestOptions { filter: Some(&filter), owner };
-        let digest = content_digest(tree.root(), &found.real, options, &mut NoMemo)?;
+        let options = DigestOptions { filter: Some(&filter), owner, memo: None };
+        let digest = content_digest(tree.root(), &found.real, options)?.digest;
         parts.push(KeyPart::new(format!("file {}", found.path.display()), digest.to_string()));
     }
     Ok(parts)

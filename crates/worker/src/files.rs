@@ -126,6 +126,7 @@ impl Worker<'_> {
                     contents_of_directory: true,
                     filter: Some(&filter),
                     link: LinkPolicy::Never,
+                    ..CopyOptions::default()
                 },
             })?;
             if self.cancel.is_cancelled() {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::walk::Selection;
-use crate::{DigestOptions, NoMemo, content_digest};
+use crate::{DigestOptions, content_digest};
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -268,8 +268,9 @@ fn deep_trees_can_be_removed() {
 }
 
 fn digest(root: &Root, at: &str) -> String {
-    content_digest(root, path(at), DigestOptions::default(), &mut NoMemo)
+    content_digest(root, path(at), DigestOptions::default())
         .expect("digest")
+        .digest
         .to_string()
 }
 
@@ -296,7 +297,7 @@ fn content_digests_see_content_and_not_times() {
     assert_ne!(digest(&scene.root, "one/dir/1"), digest(&scene.root, "one/dir/2"));
     assert_eq!(digest(&scene.root, "one/link"), digest(&scene.root, "one/dir/1"));
     assert!(
-        content_digest(&scene.root, path("none"), DigestOptions::default(), &mut NoMemo).is_err()
+        content_digest(&scene.root, path("none"), DigestOptions::default()).is_err()
     );
 }
 
@@ -317,40 +318,9 @@ fn content_digests_are_of_what_the_filter_keeps() {
     let filtered = content_digest(
         &scene.root,
         path("one"),
-        DigestOptions { filter: Some(&filter), owner: None },
-        &mut NoMemo,
+        DigestOptions { filter: Some(&filter), ..DigestOptions::default() },
     );
-    assert_eq!(filtered.expect("digest").to_string(), digest(&scene.root, "two"));
-}
-
-#[test]
-fn a_memo_saves_reading() {
-    use crate::FileDigests;
-    use lathe_tree::{FileDigest, FileVersion};
-    #[derive(Default)]
-    struct Memo(std::collections::BTreeMap<FileVersion, FileDigest>, usize);
-    impl FileDigests for Memo {
-        fn get(&mut self, version: &FileVersion) -> Option<FileDigest> {
-            let found = self.0.get(version).copied();
-            self.1 += usize::from(found.is_some());
-            found
-        }
-        fn put(&mut self, version: &FileVersion, digest: &FileDigest) {
-            self.0.insert(*version, *digest);
-        }
-    }
-    let scene = scene();
-    for name in ["a", "b"] {
-        fs::write(scene.inside(name), name).expect("written");
-    }
-    let mut memo = Memo::default();
-    let mut ask = || {
-        content_digest(&scene.root, path("/"), DigestOptions::default(), &mut memo).expect("digest")
-    };
-    let first = ask();
-    assert_eq!(first, ask());
-    assert_eq!((memo.0.len(), memo.1), (2, 2));
-    assert_eq!(first.to_string(), digest(&scene.root, "/"));
+    assert_eq!(filtered.expect("digest").digest.to_string(), digest(&scene.root, "two"));
 }
 
 #[test]
@@ -367,5 +337,5 @@ fn unreadable_files_are_errors_and_do_not_hang_the_walk() {
         let none = std::os::unix::fs::PermissionsExt::from_mode(0o0);
         fs::set_permissions(file, none).expect("set");
     }
-    assert!(content_digest(&scene.root, path("/"), DigestOptions::default(), &mut NoMemo).is_err());
+    assert!(content_digest(&scene.root, path("/"), DigestOptions::default()).is_err());
 }
