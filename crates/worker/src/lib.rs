@@ -31,6 +31,7 @@ mod secret;
 mod select;
 
 pub use cache::StoreCache;
+pub use content::Contents;
 pub use error::{Error, Result};
 pub use lend::{BuildNetwork, HOST_GATEWAY, RunOptions, RunPolicy, SecretSource, SshSource};
 pub use runner::{ContextFiles, Output, PinnedSource, Worker};

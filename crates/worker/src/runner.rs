@@ -11,7 +11,7 @@ use lathe_source::{Context, Images, ParsedImage, Remotes};
 use lathe_store::{SnapshotId, Store};
 use lathe_tree::Timestamp;
 
-use crate::{Error, Result, lend::RunPolicy};
+use crate::{Error, Result, content::Contents, lend::RunPolicy};
 
 /// What an operation makes.
 #[derive(Clone, Debug)]
@@ -43,7 +43,6 @@ pub enum ContextFiles {
 }
 
 /// Runs the operations of one build.
-#[derive(Debug)]
 pub struct Worker<'a> {
     /// The operations.
     pub graph: &'a BuildGraph,
@@ -65,6 +64,20 @@ pub struct Worker<'a> {
     pub epoch: Option<Timestamp>,
     /// Stops processes and copies.
     pub cancel: &'a Cancel,
+    /// Told of each snapshot that an operation made, as soon as it is there.
+    pub committed: &'a (dyn Fn(NodeId, SnapshotId) + Sync),
+    /// What was found out about contents; begins empty.
+    pub contents: Contents,
+}
+
+impl std::fmt::Debug for Worker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { epoch, contents, .. } = self;
+        f.debug_struct("Worker")
+            .field("epoch", epoch)
+            .field("contents", contents)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Worker<'_> {
@@ -147,12 +160,16 @@ impl OpRunner for Worker<'_> {
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        match &self.vertex(node).op {
-            Op::Source(source) => self.source(node, source),
-            Op::Exec(exec) => self.exec(node, exec, inputs),
-            Op::File(file) => self.files(node, file, inputs),
-            Op::Merge(merge) => self.merge(merge, inputs),
+        let output = match &self.vertex(node).op {
+            Op::Source(source) => return self.source(node, source),
+            Op::Exec(exec) => self.exec(node, exec, inputs)?,
+            Op::File(file) => self.files(node, file, inputs)?,
+            Op::Merge(merge) => self.merge(merge, inputs)?,
+        };
+        if let Output::Snapshot(snapshot) = output {
+            (self.committed)(node, snapshot);
         }
+        Ok(output)
     }
 }
 

@@ -23,7 +23,7 @@ use lathe_solver::{NodeId, OpRunner as _};
 use lathe_source::{Images, Remotes, SshAccess};
 use lathe_store::{SnapshotId, Store};
 use lathe_tree::Timestamp;
-use lathe_worker::{BuildNetwork, ContextFiles, Output, RunOptions, RunPolicy, Worker};
+use lathe_worker::{BuildNetwork, Contents, ContextFiles, Output, RunOptions, RunPolicy, Worker};
 
 mod caches;
 mod copies;
@@ -237,6 +237,8 @@ impl Bench {
             run: &request.policy,
             epoch: request.epoch,
             cancel: &request.cancel,
+            committed: &|_, _| (),
+            contents: Contents::default(),
         };
         let context = worker.run(NodeId(context.0), &[]).expect("open the context");
         let key = worker.content(node, 1, &context).unwrap_or_default();
