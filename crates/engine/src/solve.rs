@@ -11,7 +11,7 @@ use lathe_event::{Cancel, Event, EventSink, StepId};
 use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
-use lathe_solver::{Dag, Edge, Load, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
 use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunOptions, RunPolicy, StoreCache, Worker};
 
@@ -113,19 +113,9 @@ fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {
             .map(|input| Edge { node: NodeId(input.vertex.0), by_content: input.by_content })
             .collect(),
         ignore_cache: vertex.meta.ignore_cache,
-        load: load(&vertex.op),
     };
     let roots = target.vertex.iter().map(|vertex| NodeId(vertex.0)).collect();
     Dag { nodes: graph.vertices().map(node).collect(), roots }
-}
-
-/// Returns what an operation mostly does: bring something, look at a folder, or compute.
-const fn load(op: &Op) -> Load {
-    match op {
-        Op::Source(SourceOp::Local { .. }) => Load::Look,
-        Op::Source(SourceOp::Image { .. } | SourceOp::Http(_) | SourceOp::Git(_)) => Load::Network,
-        Op::Exec(_) | Op::File(_) | Op::Merge(_) => Load::Processor,
-    }
 }
 
 /// Returns the place of the first instruction that reads the build context, if any does.
