@@ -11,7 +11,7 @@ use lathe_event::{Cancel, Event, EventSink, StepId};
 use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
-use lathe_solver::{Dag, Edge, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_solver::{Dag, Edge, Load, Node, NodeId, Solution, SolveError, SolveOptions};
 use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunOptions, RunPolicy, StoreCache, Worker};
 
@@ -78,12 +78,13 @@ pub(crate) fn solve(
         contents: lathe_worker::Contents::default(),
     };
     let cache = StoreCache::new(engine.store.clone(), time::now());
-    let options = SolveOptions { jobs: request.jobs };
-    let solved = lathe_solver::solve(&dag(graph, target), &worker, &cache, events, &stop, options);
+    let options = SolveOptions::new(request.jobs);
+    let dag = dag(graph, target);
+    let solved = lathe_solver::solve(&dag, &worker, &cache, events, &stop, &options);
     cache.flush()?;
     worker.flush()?;
-    match solved {
-        Ok(solution) => Ok(solution),
+    match solved.ending {
+        Ok(()) => Ok(solved.solution),
         Err(_) if user.is_cancelled() => Err(Error::Interrupted),
         Err(SolveError::Cancelled) => Err(Error::Interrupted),
         Err(SolveError::Failed { node, error }) => {
@@ -113,9 +114,19 @@ fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {
             .map(|input| Edge { node: NodeId(input.vertex.0), by_content: input.by_content })
             .collect(),
         ignore_cache: vertex.meta.ignore_cache,
+        load: load(&vertex.op),
     };
     let roots = target.vertex.iter().map(|vertex| NodeId(vertex.0)).collect();
     Dag { nodes: graph.vertices().map(node).collect(), roots }
+}
+
+/// Returns what an operation mostly does: bring something, look at a folder, or compute.
+const fn load(op: &Op) -> Load {
+    match op {
+        Op::Source(SourceOp::Local { .. }) => Load::Look,
+        Op::Source(SourceOp::Image { .. } | SourceOp::Http(_) | SourceOp::Git(_)) => Load::Network,
+        Op::Exec(_) | Op::File(_) | Op::Merge(_) => Load::Processor,
+    }
 }
 
 /// Returns the place of the first instruction that reads the build context, if any does.

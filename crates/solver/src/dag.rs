@@ -1,5 +1,7 @@
 //! What the solver sees of a build graph: ids and edges.
 
+use std::time::Duration;
+
 /// Index of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
@@ -21,6 +23,18 @@ pub struct Edge {
     pub by_content: bool,
 }
 
+/// What an operation mostly does: decides what it takes turns with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Load {
+    /// It computes, so that no more than a few should run at once.
+    #[default]
+    Processor,
+    /// It waits for a network: it runs beside those that compute.
+    Network,
+    /// It only looks at what is there: done in a dry run as well.
+    Look,
+}
+
 /// An operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -28,6 +42,8 @@ pub struct Node {
     pub inputs: Vec<Edge>,
     /// Whether results of earlier solves must not be used for it.
     pub ignore_cache: bool,
+    /// What it mostly does.
+    pub load: Load,
 }
 
 /// The operations and which of them are asked for.
@@ -64,13 +80,16 @@ impl Dag {
         renewed
     }
 
-    /// Returns for each node the length of the longest way to a root: the longer, the sooner
-    /// it should run.
-    pub(crate) fn heights(&self) -> Vec<u32> {
-        let mut heights = vec![0; self.nodes.len()];
+    /// Returns for each node the time of the longest way from its start to a root's end: the
+    /// longer, the sooner it should run. `weights` are the times that nodes are expected to take;
+    /// all take the same where there are none.
+    pub(crate) fn heights(&self, weights: &[Duration]) -> Vec<Duration> {
+        const UNIT: Duration = Duration::from_secs(1);
+        let mut heights = vec![Duration::ZERO; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate().rev() {
+            heights[index] += weights.get(index).copied().unwrap_or(UNIT);
             for edge in &node.inputs {
-                heights[edge.node.index()] = heights[edge.node.index()].max(heights[index] + 1);
+                heights[edge.node.index()] = heights[edge.node.index()].max(heights[index]);
             }
         }
         heights

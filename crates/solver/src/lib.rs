@@ -15,7 +15,8 @@
 //! state machine without threads or I/O; `solve.rs` is the loop around it.
 //!
 //! # Invariants
-//! - `INV-SOLVER-ONCE`: a node is run at most once in a solve.
+//! - `INV-SOLVER-ONCE`: a node is run at most once in a solve, nodes with equal keys once together,
+//!   and solves over one index that work at once run such nodes once between them.
 //! - `INV-SOLVER-DEMAND`: a node is run only if its output is needed and no key of it hits.
 //! - `INV-SOLVER-CUTOFF`: a node that uses an input by content is not run again if that content
 //!   is equal, however it was made.
@@ -28,9 +29,11 @@ mod machine;
 mod solve;
 #[cfg(test)]
 mod tests;
+mod threads;
 
-pub use dag::{Dag, Edge, Node, NodeId};
+pub use dag::{Dag, Edge, Load, Node, NodeId};
 pub use key::{CacheKey, KeyPart, KeyRecipe};
 pub use solve::{
-    CacheHit, CacheIndex, NodeReport, OpRunner, Solution, SolveError, SolveOptions, solve,
+    CacheHit, CacheIndex, Mode, NodeReport, OpRunner, Solution, SolveError, SolveOptions, Solved,
+    solve,
 };

@@ -11,8 +11,13 @@
 //! another one which missed cannot hit, whatever the content: its key has a part that was never
 //! recorded. So all its inputs are demanded at once.
 //!
-//! Its sibling is *late*: a node whose key has to wait for the content of something below it, and
+//! Nodes whose canonical keys turn out to be equal are one piece of work: the first of them is run,
+//! the others are its *twins* and take what it made.
+//!
+//! A sibling of the certain miss is *late*: a node whose key has to wait for the content of something below it, and
 //! which will need the content of an input that missed, has that input run meanwhile.
+
+use std::collections::HashMap;
 
 use crate::{CacheKey, Dag, NodeId};
 
@@ -31,6 +36,8 @@ pub(crate) enum State {
     Missed,
     /// It is being run.
     Running,
+    /// In a dry run: it would be run now, and there is no output.
+    WouldRun,
     /// A key hit: the output is there.
     Hit,
     /// It was run: the output is there.
@@ -56,6 +63,10 @@ pub(crate) enum Event {
     ContentKeyed(NodeId, CacheKey, Found),
     /// The node was run.
     Finished(NodeId),
+    /// When the node was to be run, another process had just done it.
+    FoundLate(NodeId),
+    /// The node would have been run, and was not.
+    LeftOut(NodeId),
 }
 
 /// Whether a lookup found something.
@@ -63,6 +74,13 @@ pub(crate) enum Event {
 pub(crate) enum Found {
     Hit,
     Miss,
+}
+
+/// What would become of a node that was not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Would {
+    Run,
+    MayRun,
 }
 
 /// Something to do outside.
@@ -74,6 +92,8 @@ pub(crate) enum Action {
     Key(NodeId),
     /// Run it.
     Run(NodeId),
+    /// The first takes the output that the second made.
+    Take(NodeId, NodeId),
 }
 
 /// Whether a node has a key that is known before its output.
@@ -93,6 +113,8 @@ struct Slot {
     certain_miss: bool,
     /// An input, or one of its inputs, waits for content.
     late: bool,
+    /// The node that is run in its place.
+    twin: Option<NodeId>,
 }
 
 pub(crate) struct Machine<'a> {
@@ -106,6 +128,11 @@ pub(crate) struct Machine<'a> {
     /// The definition key of a node that only has one is its canonical key; the shell tells it
     /// here before it answers the lookup.
     definition: Vec<Option<CacheKey>>,
+    /// The first node that missed by each canonical key.
+    owners: HashMap<CacheKey, NodeId>,
+    /// How often a node was looked at.
+    #[cfg(test)]
+    pub(crate) looks: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -118,6 +145,7 @@ impl<'a> Machine<'a> {
             canonical: None,
             certain_miss: false,
             late: false,
+            twin: None,
         };
         let mut machine = Self {
             dag,
@@ -127,6 +155,9 @@ impl<'a> Machine<'a> {
             dirty: ids().collect(),
             actions: Vec::new(),
             definition: vec![None; dag.nodes.len()],
+            owners: HashMap::new(),
+            #[cfg(test)]
+            looks: 0,
         };
         // The list is a stack: the lowest id is to be looked at first.
         machine.dirty.reverse();
@@ -149,6 +180,21 @@ impl<'a> Machine<'a> {
 
     pub(crate) fn state(&self, id: NodeId) -> State {
         self.slots[id.index()].state
+    }
+
+    /// Tells whether a node would be run, or may be, in a solve that ended without running any:
+    /// what is wanted and stands on nothing but known misses, and what else is wanted and open.
+    pub(crate) fn would(&self, id: NodeId) -> Option<Would> {
+        let slot = &self.slots[id.index()];
+        match slot.state {
+            State::WouldRun => Some(Would::Run),
+            State::Hit | State::Done => None,
+            _ if slot.demand == Demand::Nothing => None,
+            State::Missed | State::Running if slot.demand < Demand::Output => None,
+            State::Missed | State::Running => Some(Would::Run),
+            _ if slot.certain_miss && slot.demand == Demand::Output => Some(Would::Run),
+            _ => Some(Would::MayRun),
+        }
     }
 
     pub(crate) fn canonical(&self, id: NodeId) -> Option<CacheKey> {
@@ -177,6 +223,8 @@ impl<'a> Machine<'a> {
             }
             Event::ContentKeyed(id, key, found) => self.found(id, key, found),
             Event::Finished(id) => self.enter(id, State::Done),
+            Event::FoundLate(id) => self.enter(id, State::Hit),
+            Event::LeftOut(id) => self.enter(id, State::WouldRun),
         }
         self.settle();
     }
@@ -186,6 +234,12 @@ impl<'a> Machine<'a> {
         match found {
             Found::Hit => self.enter(id, State::Hit),
             Found::Miss => {
+                let owner = *self.owners.entry(canonical).or_insert(id);
+                if owner != id {
+                    self.slots[id.index()].twin = Some(owner);
+                    // As one that copies from it: it is told of the output, and not marked.
+                    self.users[owner.index()].push((id, true));
+                }
                 self.enter(id, State::Missed);
                 self.mark_certain_misses(id);
             }
@@ -260,6 +314,10 @@ impl<'a> Machine<'a> {
     }
 
     fn look_at(&mut self, id: NodeId) {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
         let Slot { state, demand, certain_miss, .. } = self.slots[id.index()];
         match state {
             State::Waiting => self.look_at_waiting(id),
@@ -270,6 +328,7 @@ impl<'a> Machine<'a> {
             | State::LookingUp
             | State::Keying
             | State::Running
+            | State::WouldRun
             | State::Hit
             | State::Done => {}
         }
@@ -325,10 +384,26 @@ impl<'a> Machine<'a> {
     }
 
     fn look_at_missed(&mut self, id: NodeId) {
+        if let Some(owner) = self.slots[id.index()].twin {
+            return self.look_at_twin(id, owner);
+        }
         self.demand_inputs(id, Demand::Output, |_| true);
-        if self.dag.nodes[id.index()].inputs.iter().all(|edge| self.has_output(edge.node)) {
+        let ready = |id| self.has_output(id) || self.state(id) == State::WouldRun;
+        if self.dag.nodes[id.index()].inputs.iter().all(|edge| ready(edge.node)) {
             self.slots[id.index()].state = State::Running;
             self.actions.push(Action::Run(id));
+        }
+    }
+
+    fn look_at_twin(&mut self, id: NodeId, owner: NodeId) {
+        self.demand(owner, Demand::Output);
+        match self.state(owner) {
+            State::Hit | State::Done => {
+                self.actions.push(Action::Take(id, owner));
+                self.enter(id, State::Hit);
+            }
+            State::WouldRun => self.enter(id, State::WouldRun),
+            _ => {}
         }
     }
 

@@ -7,16 +7,17 @@
 use std::{
     collections::BinaryHeap,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lathe_event::{Cancel, Disposition, Event as Progress, EventSink, StepId};
 
 use crate::{
-    CacheKey, Dag, KeyPart, KeyRecipe, NodeId,
-    machine::{Action, Event, Found, Keyable, Machine, State},
+    CacheKey, Dag, Edge, KeyPart, KeyRecipe, Load, NodeId,
+    machine::{Action, Event, Found, Keyable, Machine, State, Would},
+    threads::{Content, Done, Env, Made, Task, work},
 };
 
 /// Runs operations by id.
@@ -57,9 +58,18 @@ pub trait CacheIndex: Sync {
     type Output;
     /// As the runner's.
     type Error;
+    /// The right to make the output of a key; given back when it drops.
+    type Claim: Send;
 
     /// Returns the result recorded for `key`.
     fn lookup(&self, key: CacheKey) -> Result<Option<CacheHit<Self::Output>>, Self::Error>;
+
+    /// Takes the right to make the output of `key`, waiting for whoever has it, in this process
+    /// or another one; `None` if `stop` ended the waiting.
+    ///
+    /// It is held while one node runs and until its output is recorded, and no node waits for
+    /// another one meanwhile: so those who wait do not wait for each other.
+    fn claim(&self, key: CacheKey, stop: &Cancel) -> Result<Option<Self::Claim>, Self::Error>;
 
     /// Records `output` for each of `keys`; the first is canonical.
     fn record(
@@ -70,11 +80,32 @@ pub trait CacheIndex: Sync {
     ) -> Result<(), Self::Error>;
 }
 
+/// Whether anything is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// What is needed is run.
+    #[default]
+    Run,
+    /// Nothing is run but nodes that only look ([`Load::Look`]): the reports tell what would be.
+    Dry,
+}
+
 /// How to solve.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SolveOptions {
-    /// How many operations may run at once.
+    /// How many operations may run at once, besides those that wait for a network.
     pub jobs: NonZeroUsize,
+    /// The time that each node is expected to take; empty where nothing is known.
+    pub weights: Vec<Duration>,
+    /// Whether anything is run.
+    pub mode: Mode,
+}
+
+impl SolveOptions {
+    /// Returns options of a solve that runs what is needed, and knows nothing of its times.
+    pub const fn new(jobs: NonZeroUsize) -> Self {
+        Self { jobs, weights: Vec::new(), mode: Mode::Run }
+    }
 }
 
 /// What became of one node.
@@ -86,6 +117,9 @@ pub struct NodeReport<O> {
     pub disposition: Disposition,
     /// Its canonical key, if it was needed to know.
     pub key: Option<CacheKey>,
+    /// What its key is made of: by content where that was needed to know, else by the keys of
+    /// its inputs.
+    pub recipe: Option<KeyRecipe>,
     /// The time it ran.
     pub duration: Duration,
 }
@@ -97,7 +131,7 @@ pub struct Solution<O> {
     pub nodes: Vec<NodeReport<O>>,
 }
 
-/// Why there is no solution.
+/// Why the roots have no outputs.
 #[derive(Debug)]
 pub enum SolveError<E> {
     /// An operation failed.
@@ -111,15 +145,17 @@ pub enum SolveError<E> {
     Cancelled,
 }
 
-enum Task<O> {
-    Key(NodeId, Vec<Option<O>>),
-    Run(NodeId, Vec<O>),
+/// How a solve ended.
+#[derive(Debug)]
+pub struct Solved<O, E> {
+    /// What became of the nodes, also of a solve that failed.
+    pub solution: Solution<O>,
+    /// Whether the roots have their outputs.
+    pub ending: Result<(), SolveError<E>>,
 }
 
-enum Done<O, E> {
-    Keyed(NodeId, Result<Vec<Vec<KeyPart>>, E>),
-    Ran(NodeId, Result<O, E>, Duration),
-}
+/// How many operations that wait for a network may run at once.
+const NETWORK_JOBS: usize = 8;
 
 /// Makes the outputs of the roots of `dag`, running as little as possible.
 ///
@@ -130,8 +166,8 @@ pub fn solve<R, C>(
     cache: &C,
     events: &dyn EventSink,
     stop: &Cancel,
-    options: SolveOptions,
-) -> Result<Solution<R::Output>, SolveError<R::Error>>
+    options: &SolveOptions,
+) -> Solved<R::Output, R::Error>
 where
     R: OpRunner,
     C: CacheIndex<Output = R::Output, Error = R::Error>,
@@ -147,9 +183,8 @@ where
     let durations = vec![Duration::ZERO; dag.nodes.len()];
     let mut shell = Shell {
         dag,
-        runner,
-        cache,
-        events,
+        env: Env { runner, cache, events, stop },
+        mode: options.mode,
         machine,
         parts,
         outputs,
@@ -157,21 +192,40 @@ where
         recipes: vec![None; dag.nodes.len()],
         failure: None,
     };
-    shell.run(stop, options)
+    shell.run(options);
+    let ending = match shell.failure.take() {
+        Some((node, error)) => Err(SolveError::Failed { node, error }),
+        None if stop.is_cancelled() => Err(SolveError::Cancelled),
+        None => Ok(()),
+    };
+    Solved { solution: shell.solution(), ending }
 }
 
 struct Shell<'a, R: OpRunner, C> {
     dag: &'a Dag,
-    runner: &'a R,
-    cache: &'a C,
-    events: &'a dyn EventSink,
+    env: Env<'a, R, C>,
+    mode: Mode,
     machine: Machine<'a>,
     parts: Vec<Option<Vec<KeyPart>>>,
     outputs: Vec<Option<R::Output>>,
     durations: Vec<Duration>,
-    /// The canonical recipe of each node that missed.
+    /// The recipe of each node that was looked up: the canonical one once it is known.
     recipes: Vec<Option<KeyRecipe>>,
     failure: Option<(NodeId, R::Error)>,
+}
+
+/// Tasks that can be begun, the longest way to a root first; ties by id.
+#[derive(Default)]
+struct Lane {
+    ready: BinaryHeap<(Duration, std::cmp::Reverse<NodeId>, Due)>,
+    running: usize,
+}
+
+/// What a node is due for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Key,
+    Run,
 }
 
 impl<R, C> Shell<'_, R, C>
@@ -179,57 +233,62 @@ where
     R: OpRunner,
     C: CacheIndex<Output = R::Output, Error = R::Error>,
 {
-    fn run(
-        &mut self,
-        stop: &Cancel,
-        options: SolveOptions,
-    ) -> Result<Solution<R::Output>, SolveError<R::Error>> {
-        let heights = self.dag.heights();
-        let (runner, events) = (self.runner, self.events);
+    fn run(&mut self, options: &SolveOptions) {
+        let heights = self.dag.heights(&options.weights);
+        let env = Env { ..self.env };
         let (tasks, queue) = mpsc::channel::<Task<R::Output>>();
         let queue = Arc::new(Mutex::new(queue));
         let (done_sender, done) = mpsc::channel();
         thread::scope(|scope| {
             // Moved in, so that the threads see the end of the queue when this closure returns.
             let tasks = tasks;
-            let (mut threads, mut running) = (0, 0);
-            let mut ready: BinaryHeap<(u32, std::cmp::Reverse<NodeId>, bool)> = BinaryHeap::new();
+            let mut threads = 0;
+            // Computing, and waiting for a network.
+            let mut lanes = [Lane::default(), Lane::default()];
+            let bounds = [options.jobs.get(), NETWORK_JOBS];
             loop {
-                self.act(|id, is_run| {
-                    ready.push((heights[id.index()], std::cmp::Reverse(id), is_run));
+                self.act(|lane, id, due| {
+                    lanes[lane].ready.push((heights[id.index()], std::cmp::Reverse(id), due));
                 });
-                let stopped = self.failure.is_some() || stop.is_cancelled();
-                while !stopped && running < options.jobs.get() {
-                    let Some((_, std::cmp::Reverse(id), is_run)) = ready.pop() else { break };
-                    let task = if is_run { self.run_task(id) } else { self.key_task(id) };
-                    tasks.send(task).expect("the queue lives as long as this loop");
-                    running += 1;
-                    if running > threads {
-                        threads += 1;
-                        let (queue, done) = (Arc::clone(&queue), done_sender.clone());
-                        scope.spawn(move || work(runner, events, &queue, &done));
+                for lane in 0..lanes.len() {
+                    while lanes[lane].running < bounds[lane] && !self.is_over() {
+                        let Some((_, std::cmp::Reverse(id), due)) = lanes[lane].ready.pop() else {
+                            break;
+                        };
+                        tasks.send(self.task(id, due)).expect("the queue lives as long as this");
+                        lanes[lane].running += 1;
+                        if lanes.iter().map(|lane| lane.running).sum::<usize>() > threads {
+                            threads += 1;
+                            let (queue, done) = (Arc::clone(&queue), done_sender.clone());
+                            let env = &env;
+                            scope.spawn(move || work(env, &queue, &done));
+                        }
                     }
                 }
-                if running == 0 {
+                if lanes.iter().all(|lane| lane.running == 0) {
                     break;
                 }
                 let message = done.recv().expect("a task is running");
-                running -= 1;
+                lanes[self.lane(message.node())].running -= 1;
                 self.take(message);
                 if self.failure.is_some() {
-                    stop.cancel();
+                    self.env.stop.cancel();
                 }
             }
         });
-        match self.failure.take() {
-            Some((node, error)) => Err(SolveError::Failed { node, error }),
-            None if stop.is_cancelled() => Err(SolveError::Cancelled),
-            None => Ok(self.solution()),
-        }
     }
 
-    /// Does what can be done at once; hands the rest to `later`, with whether it is a run.
-    fn act(&mut self, mut later: impl FnMut(NodeId, bool)) {
+    fn is_over(&self) -> bool {
+        self.failure.is_some() || self.env.stop.is_cancelled()
+    }
+
+    /// Returns which tasks a node takes turns with.
+    fn lane(&self, id: NodeId) -> usize {
+        usize::from(self.dag.nodes[id.index()].load == Load::Network)
+    }
+
+    /// Does what can be done at once; hands the rest to `later`.
+    fn act(&mut self, mut later: impl FnMut(usize, NodeId, Due)) {
         loop {
             let actions = self.machine.take_actions();
             if actions.is_empty() {
@@ -238,11 +297,22 @@ where
             for action in actions {
                 match action {
                     Action::LookUp(id) => self.look_up(id),
-                    Action::Key(id) => later(id, false),
-                    Action::Run(id) => later(id, true),
+                    Action::Key(id) => later(self.lane(id), id, Due::Key),
+                    Action::Run(id) if self.is_left_out(id) => {
+                        self.machine.on(Event::LeftOut(id));
+                    }
+                    Action::Run(id) => later(self.lane(id), id, Due::Run),
+                    Action::Take(id, owner) => {
+                        let output = self.output(owner);
+                        self.hit(id, output);
+                    }
                 }
             }
         }
+    }
+
+    fn is_left_out(&self, id: NodeId) -> bool {
+        self.mode == Mode::Dry && self.dag.nodes[id.index()].load != Load::Look
     }
 
     fn look_up(&mut self, id: NodeId) {
@@ -263,16 +333,24 @@ where
         if self.machine.is_renewed(id) {
             return Ok(None);
         }
-        let Some(hit) = self.cache.lookup(key)? else { return Ok(None) };
-        self.outputs[id.index()] = Some(hit.output);
-        let (disposition, duration) = (Disposition::Hit, Duration::ZERO);
-        self.events.emit(Progress::StepFinished { step: StepId(id.0), disposition, duration });
+        let Some(hit) = self.env.cache.lookup(key)? else { return Ok(None) };
+        self.hit(id, hit.output);
         Ok(Some(hit.canonical))
+    }
+
+    fn hit(&mut self, id: NodeId, output: R::Output) {
+        self.outputs[id.index()] = Some(output);
+        self.tell(id, Disposition::Hit, Duration::ZERO);
+    }
+
+    fn tell(&self, id: NodeId, disposition: Disposition, duration: Duration) {
+        let step = StepId(id.0);
+        self.env.events.emit(Progress::StepFinished { step, disposition, duration });
     }
 
     /// Returns the recipe of a node: by the content of inputs if that is given, else by their
     /// keys alone.
-    fn recipe(&self, id: NodeId, content: Option<Vec<Vec<KeyPart>>>) -> KeyRecipe {
+    fn recipe(&self, id: NodeId, content: Option<Content>) -> KeyRecipe {
         let own = self.parts[id.index()].as_ref().expect("only a node with parts is keyed");
         let mut parts = own.clone();
         let mut content = content.map(Vec::into_iter);
@@ -290,33 +368,41 @@ where
         KeyRecipe { parts }
     }
 
-    fn key_task(&self, id: NodeId) -> Task<R::Output> {
-        let output = |edge: &crate::Edge| edge.by_content.then(|| self.output(edge.node));
-        Task::Key(id, self.dag.nodes[id.index()].inputs.iter().map(output).collect())
-    }
-
-    fn run_task(&self, id: NodeId) -> Task<R::Output> {
-        let inputs = &self.dag.nodes[id.index()].inputs;
-        Task::Run(id, inputs.iter().map(|edge| self.output(edge.node)).collect())
+    fn task(&self, id: NodeId, due: Due) -> Task<R::Output> {
+        let inputs = self.dag.nodes[id.index()].inputs.iter();
+        match due {
+            Due::Key => {
+                let output = |edge: &Edge| edge.by_content.then(|| self.output(edge.node));
+                Task::Key(id, inputs.map(output).collect())
+            }
+            Due::Run => {
+                // One that is run whatever there is takes nobody's result, and need not wait.
+                let claim = self.machine.canonical(id).filter(|_| !self.machine.is_renewed(id));
+                Task::Run(id, inputs.map(|edge| self.output(edge.node)).collect(), claim)
+            }
+        }
     }
 
     fn output(&self, id: NodeId) -> R::Output {
         self.outputs[id.index()].clone().expect("inputs have outputs before they are used")
     }
 
-    fn take(&mut self, message: Done<R::Output, R::Error>) {
+    fn take(&mut self, message: Done<R::Output, C::Claim, R::Error>) {
         let (id, result, duration) = match message {
-            Done::Keyed(id, Ok(content)) => (id, self.keyed(id, content), Duration::ZERO),
-            Done::Keyed(id, Err(error)) => (id, Err(error), Duration::ZERO),
-            Done::Ran(id, Ok(output), duration) => (id, self.ran(id, output, duration), duration),
-            Done::Ran(id, Err(error), duration) => (id, Err(error), duration),
+            Done::Keyed(id, content) => {
+                (id, content.and_then(|content| self.keyed(id, content)), Duration::ZERO)
+            }
+            Done::Ran(id, made, duration) => {
+                self.durations[id.index()] = duration;
+                (id, made.and_then(|made| self.ran(id, made, duration)), duration)
+            }
         };
         if let Err(error) = result {
             self.fail(id, error, duration);
         }
     }
 
-    fn keyed(&mut self, id: NodeId, content: Vec<Vec<KeyPart>>) -> Result<(), R::Error> {
+    fn keyed(&mut self, id: NodeId, content: Content) -> Result<(), R::Error> {
         self.define_late(id);
         let recipe = self.recipe(id, Some(content));
         let key = recipe.key();
@@ -326,7 +412,7 @@ where
                 let keys: Vec<_> =
                     [Some(key), self.machine.definition(id)].into_iter().flatten().collect();
                 if keys.len() > 1 {
-                    self.cache.record(&keys, &recipe, &self.output(id))?;
+                    self.env.cache.record(&keys, &recipe, &self.output(id))?;
                 }
                 Found::Hit
             }
@@ -340,7 +426,7 @@ where
     /// Makes the definition key of a node that was not looked up by it because an input is run
     /// again: the key is to lead to the new output from now on, and no longer to the old one.
     fn define_late(&mut self, id: NodeId) {
-        let known = |edge: &crate::Edge| self.machine.canonical(edge.node).is_some();
+        let known = |edge: &Edge| self.machine.canonical(edge.node).is_some();
         let unknown = self.machine.definition(id).is_none();
         if unknown && self.dag.nodes[id.index()].inputs.iter().all(known) {
             let key = self.recipe(id, None).key();
@@ -348,17 +434,32 @@ where
         }
     }
 
-    fn ran(&mut self, id: NodeId, output: R::Output, duration: Duration) -> Result<(), R::Error> {
-        self.durations[id.index()] = duration;
+    fn ran(
+        &mut self,
+        id: NodeId,
+        made: Made<R::Output, C::Claim>,
+        duration: Duration,
+    ) -> Result<(), R::Error> {
+        let (output, claim) = match made {
+            Made::Ran(output, claim) => (output, claim),
+            Made::Found(output) => {
+                self.hit(id, output);
+                self.machine.on(Event::FoundLate(id));
+                return Ok(());
+            }
+            Made::Stopped => return Ok(()),
+        };
         if let Some(canonical) = self.machine.canonical(id) {
             let definition = self.machine.definition(id).filter(|key| *key != canonical);
             let keys: Vec<_> = [Some(canonical), definition].into_iter().flatten().collect();
-            let recipe = self.recipes[id.index()].take().unwrap_or_default();
-            self.cache.record(&keys, &recipe, &output)?;
+            let none = KeyRecipe::default();
+            let recipe = self.recipes[id.index()].as_ref().unwrap_or(&none);
+            self.env.cache.record(&keys, recipe, &output)?;
         }
+        // Whoever waits for it finds the record.
+        drop(claim);
         self.outputs[id.index()] = Some(output);
-        let disposition = Disposition::Ran;
-        self.events.emit(Progress::StepFinished { step: StepId(id.0), disposition, duration });
+        self.tell(id, Disposition::Ran, duration);
         self.machine.on(Event::Finished(id));
         Ok(())
     }
@@ -367,58 +468,37 @@ where
     fn fail(&mut self, id: NodeId, error: R::Error, duration: Duration) {
         if self.failure.is_none() {
             let message = error.to_string().into();
-            self.events.emit(Progress::StepFailed { step: StepId(id.0), message, duration });
+            self.env.events.emit(Progress::StepFailed { step: StepId(id.0), message, duration });
             self.failure = Some((id, error));
         }
     }
 
     fn solution(&mut self) -> Solution<R::Output> {
+        let count = self.outputs.len();
         let report = |index: usize| {
             let id = NodeId(u32::try_from(index).expect("ids are 32 bits wide"));
             NodeReport {
                 output: self.outputs[index].take(),
-                disposition: match self.machine.state(id) {
-                    State::Hit => Disposition::Hit,
-                    State::Done => Disposition::Ran,
-                    _ => Disposition::Skipped,
-                },
+                disposition: self.disposition(id),
                 key: self.machine.canonical(id),
+                recipe: self.recipes[index].take(),
                 duration: self.durations[index],
             }
         };
-        Solution { nodes: (0..self.dag.nodes.len()).map(report).collect() }
+        Solution { nodes: (0..count).map(report).collect() }
     }
-}
 
-/// Runs tasks until there are no more.
-fn work<R: OpRunner>(
-    runner: &R,
-    events: &dyn EventSink,
-    queue: &Mutex<mpsc::Receiver<Task<R::Output>>>,
-    done: &mpsc::Sender<Done<R::Output, R::Error>>,
-) {
-    loop {
-        let task = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let message = match task {
-            Ok(Task::Key(id, inputs)) => Done::Keyed(id, key(runner, id, &inputs)),
-            Ok(Task::Run(id, inputs)) => {
-                events.emit(Progress::StepStarted(StepId(id.0)));
-                let start = Instant::now();
-                Done::Ran(id, runner.run(id, &inputs), start.elapsed())
-            }
-            Err(mpsc::RecvError) => return,
-        };
-        if done.send(message).is_err() {
-            return;
+    fn disposition(&self, id: NodeId) -> Disposition {
+        match self.machine.state(id) {
+            State::Hit => Disposition::Hit,
+            State::Done => Disposition::Ran,
+            _ if self.mode == Mode::Run => Disposition::Skipped,
+            _ => match self.machine.would(id) {
+                // A download without a checksum may find that nothing has changed.
+                Some(Would::Run) if self.parts[id.index()].is_some() => Disposition::WouldRun,
+                Some(_) => Disposition::Unknown,
+                None => Disposition::Skipped,
+            },
         }
     }
-}
-
-fn key<R: OpRunner>(
-    runner: &R,
-    id: NodeId,
-    inputs: &[Option<R::Output>],
-) -> Result<Vec<Vec<KeyPart>>, R::Error> {
-    let by_content = inputs.iter().enumerate().filter_map(|(i, o)| Some((i, o.as_ref()?)));
-    by_content.map(|(index, output)| runner.content(id, index, output)).collect()
 }

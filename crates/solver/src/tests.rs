@@ -1,17 +1,22 @@
 //! The solver on integers: constants, sums, and sums that use an input by content.
 
+mod dry;
+mod growth;
+mod together;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     num::NonZeroUsize,
-    sync::{Barrier, Mutex},
+    sync::{Arc, Barrier, Condvar, Mutex},
+    time::Duration,
 };
 
 use lathe_event::{Cancel, Disposition, NullSink};
 
 use crate::{
-    CacheHit, CacheIndex, CacheKey, Dag, Edge, KeyPart, KeyRecipe, Node, NodeId, OpRunner,
-    Solution, SolveError, SolveOptions, solve,
+    CacheHit, CacheIndex, CacheKey, Dag, Edge, KeyPart, KeyRecipe, Load, Mode, Node, NodeId,
+    OpRunner, Solution, SolveError, SolveOptions, solve,
 };
 
 /// An operation on integers.
@@ -31,21 +36,85 @@ enum Int {
     Meet,
 }
 
+/// An index in memory, with the keys that are claimed.
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<CacheKey, CacheHit<i64>>>);
+struct Memory {
+    records: Mutex<BTreeMap<CacheKey, CacheHit<i64>>>,
+    claims: Arc<Claims>,
+}
+
+#[derive(Default)]
+struct Claims {
+    state: Mutex<(BTreeSet<CacheKey>, usize)>,
+    changed: Condvar,
+}
+
+impl Claims {
+    /// Returns when `count` solves have had to wait for a claim, or after so long that they never
+    /// will.
+    fn until_waited(&self, count: usize) {
+        let state = self.state.lock().unwrap();
+        let long = Duration::from_secs(20);
+        drop(self.changed.wait_timeout_while(state, long, |(_, waited)| *waited < count).unwrap());
+    }
+
+    /// Takes a claim as another solve would.
+    fn take(self: &Arc<Self>, key: CacheKey) -> Claim {
+        assert!(self.state.lock().unwrap().0.insert(key));
+        Claim { claims: Arc::clone(self), key }
+    }
+}
+
+struct Claim {
+    claims: Arc<Claims>,
+    key: CacheKey,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.claims.state.lock().unwrap().0.remove(&self.key);
+        self.claims.changed.notify_all();
+    }
+}
 
 impl CacheIndex for Memory {
     type Output = i64;
     type Error = String;
+    type Claim = Claim;
 
     fn lookup(&self, key: CacheKey) -> Result<Option<CacheHit<i64>>, String> {
-        Ok(self.0.lock().unwrap().get(&key).cloned())
+        Ok(self.records.lock().unwrap().get(&key).cloned())
+    }
+
+    fn claim(&self, key: CacheKey, stop: &Cancel) -> Result<Option<Claim>, String> {
+        let claims = Arc::clone(&self.claims);
+        let _wakes = stop.on_cancel({
+            let claims = Arc::clone(&claims);
+            move || {
+                drop(claims.state.lock().unwrap());
+                claims.changed.notify_all();
+            }
+        });
+        let mut state = claims.state.lock().unwrap();
+        if state.0.contains(&key) {
+            state.1 += 1;
+            claims.changed.notify_all();
+        }
+        let mut state = claims
+            .changed
+            .wait_while(state, |(held, _)| held.contains(&key) && !stop.is_cancelled())
+            .unwrap();
+        if !state.0.insert(key) {
+            return Ok(None);
+        }
+        drop(state);
+        Ok(Some(Claim { claims, key }))
     }
 
     fn record(&self, keys: &[CacheKey], _: &KeyRecipe, output: &i64) -> Result<(), String> {
         for key in keys {
             let hit = CacheHit { output: *output, canonical: keys[0] };
-            self.0.lock().unwrap().insert(*key, hit);
+            self.records.lock().unwrap().insert(*key, hit);
         }
         Ok(())
     }
@@ -101,7 +170,7 @@ fn dag(ops: &[(Int, &[i32])]) -> Dag {
     };
     let node = |(_, inputs): &(Int, &[i32])| Node {
         inputs: inputs.iter().map(edge).collect(),
-        ignore_cache: false,
+        ..Node::default()
     };
     let last = u32::try_from(ops.len() - 1).unwrap();
     Dag { nodes: ops.iter().map(node).collect(), roots: vec![NodeId(last)] }
@@ -120,8 +189,9 @@ fn try_solve(
         ran: Mutex::default(),
         barrier: Barrier::new(2),
     };
-    let options = SolveOptions { jobs: NonZeroUsize::new(4).unwrap() };
-    let result = solve(dag, &runner, memory, &NullSink, &Cancel::new(), options);
+    let options = SolveOptions::new(NonZeroUsize::new(4).unwrap());
+    let solved = solve(dag, &runner, memory, &NullSink, &Cancel::new(), &options);
+    let result = solved.ending.map(|()| solved.solution);
     let mut ran = runner.ran.into_inner().unwrap();
     ran.sort_unstable();
     (result, ran)
@@ -280,10 +350,10 @@ fn cancelled_before_it_begins_runs_nothing() {
     let runner = Runner { ops, ran: Mutex::default(), barrier: Barrier::new(1) };
     let stop = Cancel::new();
     stop.cancel();
-    let options = SolveOptions { jobs: NonZeroUsize::MIN };
+    let options = SolveOptions::new(NonZeroUsize::MIN);
     let dag = dag(&[(Int::Const(1), &[])]);
-    let result = solve(&dag, &runner, &Memory::default(), &NullSink, &stop, options);
-    assert!(matches!(result, Err(SolveError::Cancelled)));
+    let solved = solve(&dag, &runner, &Memory::default(), &NullSink, &stop, &options);
+    assert!(matches!(solved.ending, Err(SolveError::Cancelled)));
     assert!(runner.ran.into_inner().unwrap().is_empty());
 }
 

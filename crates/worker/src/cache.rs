@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use lathe_event::Cancel;
 use lathe_solver::{CacheHit, CacheIndex, CacheKey, KeyRecipe};
 use lathe_store::{CacheRecord, SnapshotId, Store};
 
@@ -34,6 +35,11 @@ impl StoreCache {
 impl CacheIndex for StoreCache {
     type Output = Output;
     type Error = Error;
+    type Claim = ();
+
+    fn claim(&self, _key: CacheKey, stop: &Cancel) -> Result<Option<()>> {
+        Ok((!stop.is_cancelled()).then_some(()))
+    }
 
     fn lookup(&self, key: CacheKey) -> Result<Option<CacheHit<Output>>> {
         let text = key.to_string();
