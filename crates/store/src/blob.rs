@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::lock::Guard;
 use crate::lock::flock;
+use crate::lock::is_at;
 use crate::record::SnapshotId;
 use crate::store::Store;
 
@@ -44,6 +45,11 @@ impl Store {
 
     /// Returns the size of a blob in bytes; `None` when it is not there.
     pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
+        self.file_size(digest)
+    }
+
+    /// Returns the size of a blob's file in bytes.
+    pub(crate) fn file_size(&self, digest: &Digest) -> Option<u64> {
         let size = fs::metadata(self.blob_path(digest)).ok()?.len();
         (size > 0 || *digest == empty_of(digest)).then_some(size)
     }
@@ -343,12 +349,6 @@ fn expect_digest(expected: &Digest, found: Digest) -> Result<()> {
 
 fn empty_of(digest: &Digest) -> Digest {
     Digester::new(digest.algorithm()).finish()
-}
-
-fn is_at(file: &File, path: &Path) -> Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let own = file.metadata().map_err(|source| Error::io("stat", path, source))?;
-    Ok(fs::metadata(path).is_ok_and(|there| there.ino() == own.ino() && there.dev() == own.dev()))
 }
 
 #[cfg(test)]

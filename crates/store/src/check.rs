@@ -180,21 +180,40 @@ impl Store {
             need.extend(manifest.layers.iter().map(|layer| layer.digest));
         }
         self.image_config(&image.id)?;
-        for digest in need.into_iter().filter(|digest| !self.has_blob(digest)) {
-            report(Finding::BlobMissing { digest, by: by() });
+        for digest in need {
+            if self.is_gone(&digest)? {
+                report(Finding::BlobMissing { digest, by: by() });
+            }
         }
         Ok(())
     }
 
+    /// Says whether a blob can neither be read nor made again.
+    fn is_gone(&self, digest: &Digest) -> Result<bool> {
+        if self.file_size(digest).is_some() {
+            return Ok(false);
+        }
+        Ok(match self.is_virtual(digest)? {
+            Some(snapshot) => !self.snapshot_path(snapshot).join("fs").is_dir(),
+            None => true,
+        })
+    }
+
     fn check_snapshots(&self, report: &mut dyn FnMut(Finding)) -> Result<()> {
         for record in self.snapshots()? {
-            if !self.snapshot_path(record.id).join("fs").is_dir() {
-                report(Finding::SnapshotMissing { id: record.id, by: "its row".into() });
+            if !self.snapshot_path(record.content).join("fs").is_dir() {
+                let by = if record.content == record.id {
+                    "its row".to_owned()
+                } else {
+                    format!("snapshot {}, which has its changes", record.id)
+                };
+                report(Finding::SnapshotMissing { id: record.content, by });
             }
         }
-        for (id, digest) in self.layer_blobs()?.into_iter().filter(|(_, blob)| !self.has_blob(blob))
-        {
-            report(Finding::BlobMissing { digest, by: format!("the layer of snapshot {id}") });
+        for (id, digest) in self.layer_blobs()? {
+            if self.is_gone(&digest)? {
+                report(Finding::BlobMissing { digest, by: format!("the layer of snapshot {id}") });
+            }
         }
         for container in self.containers()? {
             for id in &container.snapshots {
@@ -211,8 +230,10 @@ impl Store {
             for id in &record.snapshots {
                 self.check_reference(*id, by, report)?;
             }
-            for digest in record.blobs.iter().filter(|digest| !self.has_blob(digest)) {
-                report(Finding::BlobMissing { digest: *digest, by: by() });
+            for digest in &record.blobs {
+                if self.is_gone(digest)? {
+                    report(Finding::BlobMissing { digest: *digest, by: by() });
+                }
             }
         }
         Ok(())

@@ -124,6 +124,9 @@ pub enum Error {
         /// The id of the container that has it.
         by: String,
     },
+    /// Several builds have ids that begin so.
+    #[error("several builds have ids that begin with `{0}`")]
+    AmbiguousBuild(String),
     /// An image with this id is not in the store.
     #[error("image {0} is not in the store")]
     ImageMissing(Digest),

@@ -1,7 +1,8 @@
 //! The index: one `SQLite` database, opened in well under a millisecond.
 //!
 //! A new index is built beside and linked into its place, so that it is never seen without its
-//! tables and no lock is needed to make it. Opening an existing one only compares its version.
+//! tables and no lock is needed to make it. Opening an existing one only compares its version; an
+//! older one is migrated first.
 //! `synchronous=NORMAL` with a write-ahead log: a killed process loses nothing, a power cut may
 //! lose the last commits but leaves the index sound. The log is not copied back when a connection
 //! closes: it would cost two `fsync`s at the end of every command; the automatic copying after
@@ -23,7 +24,7 @@ use crate::error::IndexResult as _;
 use crate::error::Result;
 
 /// The format that this program writes (`PRAGMA user_version`).
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Marks the database as ours (`PRAGMA application_id`): "lath" in ASCII.
 const APPLICATION_ID: u32 = 0x6c61_7468;
@@ -35,6 +36,9 @@ const BUSY: Duration = Duration::from_secs(30);
 const LOG_PAGES: u32 = 256;
 
 const SCHEMA: &str = include_str!("index/schema.sql");
+
+/// What makes each format the next one, from format 1 on.
+const MIGRATIONS: [&str; 1] = [include_str!("index/from_1_to_2.sql")];
 
 /// The connection; one per [`crate::Store`], since a statement takes microseconds.
 #[derive(Debug)]
@@ -80,20 +84,41 @@ impl Index {
 
 fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).doing("open")?;
+    let mut connection = Connection::open_with_flags(path, flags).doing("open")?;
     configure(&connection).doing("configure")?;
-    let number = |pragma| {
-        connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0)).doing("open")
-    };
-    let found = number("user_version")?;
+    let found = number(&connection, "user_version")?;
+    if found == 0 || number(&connection, "application_id")? != APPLICATION_ID {
+        return Err(Error::ForeignIndex { path: path.to_owned() });
+    }
     if found > FORMAT {
         let path = path.parent().unwrap_or(path).to_owned();
         return Err(Error::NewerFormat { path, found, known: FORMAT });
     }
-    if found < FORMAT || number("application_id")? != APPLICATION_ID {
-        return Err(Error::ForeignIndex { path: path.to_owned() });
+    if found < FORMAT {
+        migrate(&mut connection)?;
     }
     Ok(connection)
+}
+
+fn number(connection: &Connection, pragma: &str) -> Result<u32> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0)).doing("open")
+}
+
+/// Brings an older index to this program's format, in one transaction: whoever is killed leaves
+/// the old format, and of two processes the second finds the work done.
+fn migrate(connection: &mut Connection) -> Result<()> {
+    const DOING: &str = "migrate";
+    let behavior = TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior).doing(DOING)?;
+    let found = number(&transaction, "user_version")?;
+    let done = usize::try_from(found).unwrap_or(usize::MAX).saturating_sub(1);
+    for step in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(step).doing(DOING)?;
+    }
+    if found < FORMAT {
+        transaction.pragma_update(None, "user_version", FORMAT).doing(DOING)?;
+    }
+    transaction.commit().doing(DOING)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -166,7 +191,7 @@ mod tests {
         let path = directory.path().join("index.db");
         Index::open(&path).unwrap().read().pragma_update(None, "user_version", 99).unwrap();
         let message = Index::open(&path).unwrap_err().to_string();
-        assert!(message.contains("has format 99, this lathe knows up to 1"), "{message}");
+        assert!(message.contains("has format 99, this lathe knows up to 2"), "{message}");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Three questions, a table each: `layers` (this snapshot, compressed so, is which blob?), `diffs`
 //! (which blobs uncompress to this diffID?), `chains` (which snapshot is this chain of layers?).
-//! A blob is never compressed twice, and an image never unpacked twice.
+//! A blob is never compressed twice, and an image never unpacked twice. Layers belong to the
+//! snapshot that owns the changes, and all that share them find them there.
 
 use lathe_oci::ChainId;
 use lathe_oci::Descriptor;
 use lathe_oci::DiffId;
+use lathe_oci::Digest;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Row;
@@ -30,10 +32,20 @@ const COLUMNS: &str = "snapshot, compression, diff_id, descriptor, unpacked_size
 impl Store {
     /// Records that a blob is the layer of a snapshot, and with it what the blob uncompresses to.
     pub fn record_layer(&self, layer: &LayerRecord) -> Result<()> {
+        let there = self.file_size(&layer.descriptor.digest);
+        let is_virtual = layer.compression == Compression::None
+            && layer.descriptor.digest == layer.diff_id.0
+            && there.is_none();
         self.inner.index.write("record a layer", |index| {
-            let sql = "INSERT OR REPLACE INTO layers
-                (snapshot, compression, diff_id, descriptor, digest, unpacked_size)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            // What could be made again once always can.
+            let sql = "INSERT INTO layers
+                (snapshot, compression, diff_id, descriptor, digest, unpacked_size, virtual)
+                VALUES (COALESCE((SELECT content FROM snapshots WHERE id = ?1), ?1),
+                    ?2, ?3, ?4, ?5, ?6, ?7)
+                ON CONFLICT (snapshot, compression) DO UPDATE SET diff_id = excluded.diff_id,
+                    descriptor = excluded.descriptor, digest = excluded.digest,
+                    unpacked_size = excluded.unpacked_size,
+                    virtual = excluded.virtual OR (virtual AND digest = excluded.digest)";
             let mut statement = index.prepare_cached(sql).doing("record a layer")?;
             let row = params![
                 layer.snapshot.as_str(),
@@ -42,10 +54,28 @@ impl Store {
                 to_json(&layer.descriptor),
                 layer.descriptor.digest.to_string(),
                 i64::try_from(layer.unpacked_size).unwrap_or(i64::MAX),
+                is_virtual,
             ];
             statement.execute(row).doing("record a layer")?;
+            if let Some(size) = there {
+                write_blob_size(index, &layer.descriptor.digest, size)?;
+            }
             write_diff(index, layer.diff_id, &layer.descriptor)
         })
+    }
+
+    /// Says whether a blob is virtual: an uncompressed layer that can be packed again from the
+    /// changes of the snapshot returned (their owner). Its file may be there nevertheless.
+    pub fn is_virtual(&self, digest: &Digest) -> Result<Option<SnapshotId>> {
+        let key = digest.to_string();
+        let found: Option<String> = {
+            let index = self.inner.index.read();
+            let sql = "SELECT snapshot FROM layers
+                WHERE diff_id = ?1 AND compression = 'none' AND virtual ORDER BY snapshot LIMIT 1";
+            let mut statement = index.prepare_cached(sql).doing("read the layers")?;
+            statement.query_row([&key], |row| row.get(0)).optional().doing("read the layers")?
+        };
+        found.map(|text| parse_value("layers", &key, &text)).transpose()
     }
 
     /// Records what a blob uncompresses to.
@@ -53,7 +83,8 @@ impl Store {
         self.inner.index.write("record a layer", |index| write_diff(index, diff_id, blob))
     }
 
-    /// Returns the layer of a snapshot in a compression. Its blob is there.
+    /// Returns the layer of a snapshot in a compression. Its blob is there, or virtual
+    /// ([`Store::is_virtual`]).
     pub fn layer_of(
         &self,
         snapshot: SnapshotId,
@@ -61,13 +92,21 @@ impl Store {
     ) -> Result<Option<LayerRecord>> {
         let layers = self.layers_of(snapshot)?;
         let found = layers.into_iter().find(|layer| layer.compression == compression);
-        Ok(found.filter(|layer| self.has_blob(&layer.descriptor.digest)))
+        let Some(layer) = found else { return Ok(None) };
+        let digest = &layer.descriptor.digest;
+        let usable = self.has_blob(digest)
+            || (compression == Compression::None && self.is_virtual(digest)?.is_some());
+        Ok(usable.then_some(layer))
     }
 
-    /// Returns the layer of a snapshot in each compression that was made, blobs there or not: the
-    /// diffID is the same in all.
+    /// Returns the layer of a snapshot's changes in each compression that was made, blobs there or
+    /// not: the diffID is the same in all. Snapshots with the same changes have the same layers.
     pub fn layers_of(&self, snapshot: SnapshotId) -> Result<Vec<LayerRecord>> {
-        let sql = format!("SELECT {COLUMNS} FROM layers WHERE snapshot = ?1 ORDER BY compression");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM layers
+            WHERE snapshot = (SELECT COALESCE(content, id) FROM snapshots WHERE id = ?1)
+            ORDER BY compression"
+        );
         self.query_layers(&sql, snapshot.as_str())
     }
 
@@ -100,7 +139,7 @@ impl Store {
     }
 
     /// Returns what a blob uncompresses to, when it is known.
-    pub fn diff_id_of(&self, blob: &lathe_oci::Digest) -> Result<Option<DiffId>> {
+    pub fn diff_id_of(&self, blob: &Digest) -> Result<Option<DiffId>> {
         let key = blob.to_string();
         let found: Option<String> = {
             let index = self.inner.index.read();
@@ -145,6 +184,15 @@ impl Store {
         let rows = statement.query_map([argument], columns).doing("read the layers")?;
         rows.map(|row| layer_record(row.doing("read the layers")?)).collect()
     }
+}
+
+/// Notes the size of a blob, for the running sum.
+pub(crate) fn write_blob_size(index: &Connection, digest: &Digest, size: u64) -> Result<()> {
+    let sql = "INSERT INTO blobs (digest, size) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let mut statement = index.prepare_cached(sql).doing("record a blob")?;
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    statement.execute(params![digest.to_string(), size]).doing("record a blob")?;
+    Ok(())
 }
 
 fn write_diff(index: &Connection, diff_id: DiffId, blob: &Descriptor) -> Result<()> {

@@ -7,6 +7,9 @@ use lathe_oci::Digest;
 
 use crate::record::SnapshotId;
 
+/// The directory of claims, beside those of processes.
+pub(crate) const CLAIMS: &str = "claims";
+
 /// The store's directory and the paths in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -40,6 +43,26 @@ impl Layout {
 
     pub(crate) fn run(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// Returns where the claims lie: files that are locked while their work is done.
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.run().join(CLAIMS)
+    }
+
+    /// Returns where the block files lie.
+    pub(crate) fn digests(&self) -> PathBuf {
+        self.root.join("digests")
+    }
+
+    /// Returns where the logs of builds lie.
+    pub(crate) fn builds(&self) -> PathBuf {
+        self.root.join("builds")
+    }
+
+    /// Returns the file that one collector at a time holds locked.
+    pub(crate) fn collector(&self) -> PathBuf {
+        self.root.join("collector")
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {

@@ -22,9 +22,11 @@
 #![forbid(unsafe_code)]
 
 mod blob;
+mod block_file;
 mod build;
 mod cache;
 mod check;
+mod claim;
 mod container;
 mod disk_usage;
 mod error;
@@ -44,7 +46,9 @@ mod store;
 
 pub use blob::BlobWriter;
 pub use blob::PartialBlob;
+pub use block_file::BlockFile;
 pub use check::Finding;
+pub use claim::Claim;
 pub use disk_usage::DiskUsage;
 pub use disk_usage::UsageRow;
 pub use error::Error;

@@ -78,7 +78,8 @@ pub(crate) fn exclusive(shared: &Shared, path: &Path, wait: Wait) -> Result<Opti
     Ok(locked.then_some(Exclusive { _file: file }))
 }
 
-fn open(path: &Path) -> Result<File> {
+/// Opens a lock file, making it when there is none.
+pub(crate) fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -86,6 +87,14 @@ fn open(path: &Path) -> Result<File> {
         .truncate(false)
         .open(path)
         .map_err(|source| Error::io("open", path, source))
+}
+
+/// Tells whether a file is still the one with the name.
+pub(crate) fn is_at(file: &File, path: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = file.metadata().map_err(|source| Error::io("stat", path, source))?;
+    let named = std::fs::metadata(path);
+    Ok(named.is_ok_and(|named| named.ino() == own.ino() && named.dev() == own.dev()))
 }
 
 /// Takes a lock, waiting for it; a signal on the way does not count.

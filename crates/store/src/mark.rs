@@ -31,7 +31,8 @@ pub(crate) struct Needed {
 /// The facts that marking goes by, read once.
 pub(crate) struct Marker<'a> {
     store: &'a Store,
-    parents: BTreeMap<SnapshotId, Option<SnapshotId>>,
+    /// What a snapshot lies on, and whose changes it has.
+    snapshots: BTreeMap<SnapshotId, (Option<SnapshotId>, SnapshotId)>,
     /// The blobs that hold a snapshot's changes.
     layers: BTreeMap<SnapshotId, Vec<Digest>>,
     /// All manifests by which names know an image.
@@ -51,7 +52,10 @@ impl<'a> Marker<'a> {
         }
         Ok(Self {
             store,
-            parents: snapshots.into_iter().map(|record| (record.id, record.parent)).collect(),
+            snapshots: snapshots
+                .into_iter()
+                .map(|record| (record.id, (record.parent, record.content)))
+                .collect(),
             layers,
             manifests,
         })
@@ -93,16 +97,18 @@ impl<'a> Marker<'a> {
         record.snapshots.iter().for_each(|id| self.snapshot(*id, needed));
     }
 
-    /// Marks a snapshot, what it lies on, and the blobs that hold it (INV-STORE-5).
-    fn snapshot(&self, id: SnapshotId, needed: &mut Needed) {
-        let mut next = Some(id);
-        while let Some(id) = next {
-            let Some(parent) = self.parents.get(&id) else { return };
+    /// Marks a snapshot, what it lies on, the owner of its changes with what that lies on (its
+    /// layer is packed relative to it), and the blobs that hold them (INV-STORE-5).
+    pub(crate) fn snapshot(&self, id: SnapshotId, needed: &mut Needed) {
+        let mut todo = vec![id];
+        while let Some(id) = todo.pop() {
+            let Some((parent, content)) = self.snapshots.get(&id) else { continue };
             if !needed.snapshots.insert(id) {
-                return;
+                continue;
             }
             needed.blobs.extend(self.layers.get(&id).into_iter().flatten());
-            next = *parent;
+            todo.extend(parent);
+            todo.push(*content);
         }
     }
 }

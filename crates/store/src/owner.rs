@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::layout::CLAIMS;
 use crate::lock::try_flock;
 use crate::record::SnapshotId;
 use crate::remove::remove_tree;
@@ -125,7 +126,9 @@ pub(crate) fn noted_by_living(run: &Path) -> Result<Vec<SnapshotId>> {
 fn directories(run: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source| Error::io("read", run, source);
     let entries = fs::read_dir(run).map_err(failed)?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+    let paths: Result<Vec<PathBuf>> =
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect();
+    Ok(paths?.into_iter().filter(|path| !path.ends_with(CLAIMS)).collect())
 }
 
 fn journal(mut file: &File, path: &Path) -> Result<Vec<SnapshotId>> {

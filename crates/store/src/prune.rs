@@ -193,7 +193,9 @@ impl Store {
     fn plan_files(&self, needed: &Needed, report: &mut PruneReport) -> Result<()> {
         for record in self.snapshots()? {
             if !needed.snapshots.contains(&record.id) {
-                report.snapshots.push((record.id, self.snapshot_usage(record.id)?.bytes));
+                let owns = record.content == record.id;
+                let bytes = if owns { self.snapshot_usage(record.id)?.bytes } else { 0 };
+                report.snapshots.push((record.id, bytes));
             }
         }
         for (digest, size) in self.blob_files()? {

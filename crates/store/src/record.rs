@@ -143,9 +143,12 @@ pub struct TagRecord {
 }
 
 /// A layer made of a snapshot, or a snapshot made of a layer.
+///
+/// A layer that is not compressed and whose blob is not there when it is recorded is *virtual*:
+/// it can be packed again from the snapshot, with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerRecord {
-    /// The snapshot whose changes the layer holds.
+    /// The snapshot whose changes the layer holds: the owner of the changes, when it is read.
     pub snapshot: SnapshotId,
     /// The digest of the uncompressed tar.
     pub diff_id: DiffId,
@@ -185,13 +188,15 @@ pub enum SnapshotKind {
     Writable,
 }
 
-/// A snapshot: a directory of changes on a parent.
+/// A snapshot: changes on a parent, in a directory of its own or in another snapshot's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotRecord {
     /// Its id.
     pub id: SnapshotId,
     /// What it lies on.
     pub parent: Option<SnapshotId>,
+    /// Whose directory holds its changes; itself mostly.
+    pub content: SnapshotId,
     /// Whether it can change.
     pub kind: SnapshotKind,
     /// When it was made, in seconds since 1970.
@@ -205,6 +210,8 @@ pub struct BuildRecord {
     pub id: String,
     /// When it began, in seconds since 1970.
     pub created: i64,
+    /// What was built, in the engine's own words: builds of one project follow each other.
+    pub project: String,
     /// The record in the engine's own form (JSON).
     pub record: String,
 }

@@ -1,7 +1,11 @@
-//! Snapshots as the store sees them: directories with a row each.
+//! Snapshots as the store sees them: rows, most of them with a directory of changes each.
 //!
-//! Mounting and filling them is the snapshot crate's matter. A directory is made first and noted
-//! in this process's journal (`owner.rs`); its row makes it a snapshot that others may see.
+//! Mounting and filling them is the snapshot crate's matter. A snapshot is noted in this process's
+//! journal (`owner.rs`) before its directory is made; its row makes it one that others may see.
+//!
+//! A snapshot may have the changes of another one on a parent of its own: it has no directory, and
+//! its row names the *owner* of the changes. Owners are never sharers themselves, so one step leads
+//! to the directory.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -45,9 +49,9 @@ pub struct Usage {
     pub files: u64,
 }
 
-type Columns = (String, Option<String>, String, i64);
+type Columns = (String, Option<String>, String, i64, Option<String>);
 
-const COLUMNS: &str = "id, parent, kind, created";
+const COLUMNS: &str = "id, parent, kind, created, content";
 
 impl Store {
     /// Makes the directory of a new snapshot, empty.
@@ -57,18 +61,63 @@ impl Store {
         loop {
             let id = SnapshotId::random();
             let directory = self.snapshot_path(id);
+            // Noted first: a directory that nobody has noted is rubbish.
+            owner.note(id)?;
             match fs::create_dir(&directory) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 made => made.map_err(|source| Error::io("create", &directory, source))?,
             }
-            let new =
-                NewSnapshot { store: self.clone(), id, directory, recorded: false, _guard: guard };
-            owner.note(id)?;
-            return Ok(new);
+            let store = self.clone();
+            return Ok(NewSnapshot { store, id, directory, recorded: false, _guard: guard });
         }
     }
 
-    /// Returns the directory of a snapshot.
+    /// Records a snapshot on `parent` whose changes are those of `content`, or of that one's owner.
+    /// It has no directory, and costs one row however large the changes are. `created` is in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotMissing`] when there is no such parent or content.
+    pub fn share_snapshot(
+        &self,
+        parent: Option<SnapshotId>,
+        content: SnapshotId,
+        created: i64,
+    ) -> Result<SnapshotId> {
+        let _guard = self.share()?;
+        let id = SnapshotId::random();
+        self.owner()?.note(id)?;
+        self.inner.index.write("record a snapshot", |index| {
+            let owner = owner_of(index, content)?.ok_or(Error::SnapshotMissing(content))?;
+            let record = SnapshotRecord {
+                id,
+                parent,
+                content: owner,
+                kind: SnapshotKind::Committed,
+                created,
+            };
+            insert(index, &record)
+        })?;
+        Ok(id)
+    }
+
+    /// Returns the owner of a snapshot's changes: the snapshot whose directory has them.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotMissing`] when there is no such snapshot.
+    pub fn snapshot_content(&self, id: SnapshotId) -> Result<SnapshotId> {
+        owner_of(&self.inner.index.read(), id)?.ok_or(Error::SnapshotMissing(id))
+    }
+
+    /// Returns the owners of the changes of a snapshot and of all that it lies on, the top first.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotMissing`] when there is no such snapshot.
+    pub fn snapshot_contents(&self, id: SnapshotId) -> Result<Vec<SnapshotId>> {
+        self.chain(id, "COALESCE(content, id)")
+    }
+
+    /// Returns the directory of a snapshot that owns its changes.
     pub fn snapshot_path(&self, id: SnapshotId) -> PathBuf {
         self.inner.layout.snapshot(id)
     }
@@ -84,17 +133,26 @@ impl Store {
 
     /// Returns a snapshot and all that it lies on, the top first.
     pub fn snapshot_chain(&self, id: SnapshotId) -> Result<Vec<SnapshotId>> {
+        self.chain(id, "id")
+    }
+
+    /// Returns a column of a snapshot and of all that it lies on, the top first.
+    fn chain(&self, id: SnapshotId, column: &str) -> Result<Vec<SnapshotId>> {
+        const DOING: &str = "read a snapshot's parents";
         let index = self.inner.index.read();
-        let sql = "WITH RECURSIVE chain (id, parent, depth) AS (
-                SELECT id, parent, 0 FROM snapshots WHERE id = ?1
+        let sql = format!(
+            "WITH RECURSIVE chain (id, parent, content, depth) AS (
+                SELECT id, parent, content, 0 FROM snapshots WHERE id = ?1
                 UNION ALL
-                SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain c ON s.id = c.parent
-            ) SELECT id FROM chain ORDER BY depth";
-        let mut statement = index.prepare_cached(sql).doing("read a snapshot's parents")?;
+                SELECT s.id, s.parent, s.content, depth + 1
+                FROM snapshots s JOIN chain c ON s.id = c.parent
+            ) SELECT {column} FROM chain ORDER BY depth"
+        );
+        let mut statement = index.prepare_cached(&sql).doing(DOING)?;
         let rows = statement.query_map([id.as_str()], |row| row.get::<_, String>(0));
         let mut chain = Vec::new();
-        for row in rows.doing("read a snapshot's parents")? {
-            let text = row.doing("read a snapshot's parents")?;
+        for row in rows.doing(DOING)? {
+            let text = row.doing(DOING)?;
             chain.push(parse_value("snapshots", &text, &text)?);
         }
         if chain.is_empty() { Err(Error::SnapshotMissing(id)) } else { Ok(chain) }
@@ -112,8 +170,8 @@ impl Store {
     /// Removes a snapshot that nothing needs: the way of a removed container's writable layer.
     ///
     /// # Errors
-    /// [`Error::SnapshotInUse`] when a child, a cache record, a chain, a layer or a container
-    /// needs it.
+    /// [`Error::SnapshotInUse`] when a child, one that shares its changes, a cache record, a chain
+    /// or a container needs it.
     pub fn remove_snapshot(&self, id: SnapshotId) -> Result<()> {
         self.inner.index.write("remove a snapshot", |index| {
             if let Some(by) = needed_by(index, id)? {
@@ -124,9 +182,10 @@ impl Store {
         remove_tree(&self.snapshot_path(id))
     }
 
-    /// Returns what a snapshot's own changes take; measured at the first call, and for writable
-    /// ones at each.
+    /// Returns what a snapshot's changes take, its own or those that it shares; measured at the
+    /// first call, and for writable ones at each. Files that other snapshots have as well count.
     pub fn snapshot_usage(&self, id: SnapshotId) -> Result<Usage> {
+        let id = self.snapshot_content(id)?;
         let known: Option<(String, Option<i64>, Option<i64>)> = {
             let index = self.inner.index.read();
             let sql = "SELECT kind, size, files FROM snapshots WHERE id = ?1";
@@ -175,17 +234,8 @@ impl NewSnapshot {
         created: i64,
     ) -> Result<SnapshotId> {
         self.store.inner.index.write("record a snapshot", |index| {
-            if let Some(parent) = parent
-                && !has_row(index, parent)?
-            {
-                return Err(Error::SnapshotMissing(parent));
-            }
-            let sql = "INSERT INTO snapshots (id, parent, kind, created) VALUES (?1, ?2, ?3, ?4)";
-            let mut statement = index.prepare_cached(sql).doing("record a snapshot")?;
-            let parent = parent.map(|parent| parent.to_string());
-            let row = params![self.id.as_str(), parent, kind_name(kind), created];
-            statement.execute(row).doing("record a snapshot")?;
-            Ok(())
+            let record = SnapshotRecord { id: self.id, parent, content: self.id, kind, created };
+            insert(index, &record)
         })?;
         self.recorded = true;
         Ok(self.id)
@@ -201,24 +251,42 @@ impl Drop for NewSnapshot {
     }
 }
 
-fn has_row(index: &Connection, id: SnapshotId) -> Result<bool> {
-    let mut statement =
-        index.prepare_cached("SELECT 1 FROM snapshots WHERE id = ?1").doing("read a snapshot")?;
-    statement.exists([id.as_str()]).doing("read a snapshot")
+/// Writes a snapshot's row, whose parent must be there.
+fn insert(index: &Connection, record: &SnapshotRecord) -> Result<()> {
+    if let Some(parent) = record.parent
+        && owner_of(index, parent)?.is_none()
+    {
+        return Err(Error::SnapshotMissing(parent));
+    }
+    let sql =
+        "INSERT INTO snapshots (id, parent, kind, created, content) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut statement = index.prepare_cached(sql).doing("record a snapshot")?;
+    let parent = record.parent.map(|parent| parent.to_string());
+    let content = (record.content != record.id).then(|| record.content.to_string());
+    let row = params![record.id.as_str(), parent, kind_name(record.kind), record.created, content];
+    statement.execute(row).doing("record a snapshot")?;
+    Ok(())
+}
+
+/// Returns the owner of a snapshot's changes; `None` when there is no such snapshot.
+fn owner_of(index: &Connection, id: SnapshotId) -> Result<Option<SnapshotId>> {
+    let sql = "SELECT COALESCE(content, id) FROM snapshots WHERE id = ?1";
+    let mut statement = index.prepare_cached(sql).doing("read a snapshot")?;
+    let found: Option<String> =
+        statement.query_row([id.as_str()], |row| row.get(0)).optional().doing("read a snapshot")?;
+    found.map(|text| parse_value("snapshots", id.as_str(), &text)).transpose()
 }
 
 /// Returns what needs a snapshot, in words.
 fn needed_by(index: &Connection, id: SnapshotId) -> Result<Option<String>> {
     const DOING: &str = "look for a snapshot's users";
     let questions = [
-        ("SELECT 'snapshot ' || id FROM snapshots WHERE parent = ?1", "a child"),
-        (
-            "SELECT 'cache record ' || key FROM cache_uses WHERE kind = 'snapshot' AND target = ?1",
-            "the cache",
-        ),
-        ("SELECT 'the layers ' || chain_id FROM chains WHERE snapshot = ?1", "a chain"),
+        "SELECT 'snapshot ' || id FROM snapshots WHERE parent = ?1",
+        "SELECT 'snapshot ' || id FROM snapshots WHERE content = ?1",
+        "SELECT 'cache record ' || key FROM cache_uses WHERE target = ?1 AND kind = 'snapshot'",
+        "SELECT 'the layers ' || chain_id FROM chains WHERE snapshot = ?1",
     ];
-    for (sql, _) in questions {
+    for sql in questions {
         let found = index.query_row(sql, [id.as_str()], |row| row.get(0)).optional();
         if let Some(by) = found.doing(DOING)? {
             return Ok(Some(by));
@@ -298,10 +366,10 @@ fn kind_name(kind: SnapshotKind) -> &'static str {
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
-fn snapshot_record((id, parent, kind, created): Columns) -> Result<SnapshotRecord> {
+fn snapshot_record((id, parent, kind, created, content): Columns) -> Result<SnapshotRecord> {
     let kinds = [SnapshotKind::Committed, SnapshotKind::Writable];
     let known = kinds.into_iter().find(|known| kind_name(*known) == kind);
     Ok(SnapshotRecord {
@@ -312,6 +380,7 @@ fn snapshot_record((id, parent, kind, created): Columns) -> Result<SnapshotRecor
             value: kind.clone(),
         })?,
         created,
+        content: parse_value("snapshots", &id, content.as_deref().unwrap_or(&id))?,
         id: parse_value("snapshots", &id, &id)?,
     })
 }

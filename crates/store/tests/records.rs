@@ -132,6 +132,12 @@ impl Bench {
         assert_eq!(self.findings(), []);
     }
 
+    #[track_caller]
+    fn check_is_clean_but_for_rubbish(&self) {
+        let damage: Vec<Finding> = self.findings().into_iter().filter(Finding::is_damage).collect();
+        assert_eq!(damage, []);
+    }
+
     fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         self.store.check(&mut |finding| findings.push(finding)).unwrap();
@@ -327,11 +333,91 @@ fn a_cache_record_comes_back_as_it_was_and_notes_its_use() {
 fn builds_are_listed_newest_first() {
     let bench = Bench::new();
     for (id, created) in [("a", 1), ("b", 3), ("c", 2)] {
-        let build = BuildRecord { id: id.into(), created, record: "{}".into() };
-        bench.store.put_build(&build).unwrap();
+        let project = if id == "b" { "other" } else { "one" };
+        let (id, project) = (id.into(), project.into());
+        bench.store.put_build(&BuildRecord { id, created, project, record: "{}".into() }).unwrap();
     }
     let ids: Vec<String> = bench.store.builds().unwrap().into_iter().map(|b| b.id).collect();
     assert_eq!(ids, ["b", "c", "a"]);
+    let latest = |project| bench.store.latest_build(project).unwrap().map(|build| build.id);
+    assert_eq!((latest("one"), latest("none")), (Some("c".into()), None));
+}
+
+#[test]
+fn a_build_is_found_by_the_beginning_of_its_id_and_takes_its_logs_along() {
+    let bench = Bench::new();
+    for id in ["abc", "abd", "ab", "x"] {
+        let (project, record) = (String::new(), "{}".into());
+        bench.store.put_build(&BuildRecord { id: id.into(), created: 1, project, record }).unwrap();
+        fs::create_dir_all(bench.store.build_directory(id)).unwrap();
+    }
+    let find = |prefix| bench.store.build(prefix).map(|build| build.map(|build| build.id));
+    assert_eq!(find("abc").unwrap(), Some("abc".into()));
+    assert_eq!(find("ab").unwrap(), Some("ab".into()), "a whole id is never ambiguous");
+    assert_eq!(find("y").unwrap(), None);
+    assert!(matches!(find("a"), Err(Error::AmbiguousBuild(_))));
+    assert!(bench.store.remove_build("x").unwrap());
+    assert!(!bench.store.build_directory("x").exists());
+}
+
+#[test]
+fn shared_changes_have_one_directory_and_the_layers_of_their_owner() {
+    let bench = Bench::new();
+    let (base, other) = (bench.snapshot(None), bench.snapshot(None));
+    let owner = bench.snapshot(Some(base));
+    let sharer = bench.store.share_snapshot(Some(other), owner, 1).unwrap();
+    let second = bench.store.share_snapshot(Some(base), sharer, 1).unwrap();
+    let top = bench.snapshot(Some(second));
+    assert_eq!(bench.store.snapshot(second).unwrap().unwrap().content, owner);
+    assert_eq!(bench.store.snapshot_content(sharer).unwrap(), owner);
+    assert_eq!(bench.store.snapshot_contents(top).unwrap(), [top, owner, base]);
+    assert_eq!(bench.store.snapshot_chain(top).unwrap(), [top, second, base]);
+    assert!(!bench.store.snapshot_path(sharer).exists());
+    let digest = Digest::of(b"packed");
+    let layer = LayerRecord {
+        snapshot: sharer,
+        diff_id: DiffId(digest),
+        compression: Compression::None,
+        descriptor: Descriptor::new(MediaType::OciLayer, digest, 6),
+        unpacked_size: 5,
+    };
+    assert_eq!(bench.store.is_virtual(&digest).unwrap(), None);
+    bench.store.record_layer(&layer).unwrap();
+    assert_eq!(bench.store.is_virtual(&digest).unwrap(), Some(owner));
+    for id in [owner, sharer, second] {
+        let found = bench.store.layer_of(id, Compression::None).unwrap().unwrap();
+        assert_eq!((found.snapshot, found.diff_id), (owner, layer.diff_id));
+    }
+    assert!(!bench.store.has_blob(&digest));
+    bench.check_is_clean_but_for_rubbish();
+    let in_use = bench.store.remove_snapshot(owner).unwrap_err();
+    assert!(matches!(in_use, Error::SnapshotInUse { .. }), "{in_use}");
+
+    bench.cache("key", sharer, 50);
+    let report = bench.prune(ImagePrune::Keep, CachePrune::Keep);
+    let mut removed: Vec<SnapshotId> = report.snapshots.iter().map(|(id, _)| *id).collect();
+    removed.sort_unstable();
+    let mut expected = [second, top];
+    expected.sort_unstable();
+    assert_eq!(removed, expected, "the owner and what it lies on stay with their sharer");
+    assert!(bench.store.snapshot_path(owner).exists());
+    bench.prune(ImagePrune::Keep, CachePrune::All);
+    assert_eq!(bench.store.snapshots().unwrap(), []);
+}
+
+#[test]
+fn a_sharer_without_the_owner_of_its_changes_is_damage() {
+    let bench = Bench::new();
+    let owner = bench.snapshot(None);
+    let sharer = bench.store.share_snapshot(None, owner, 1).unwrap();
+    bench.cache("key", sharer, 50);
+    fs::remove_dir_all(bench.store.snapshot_path(owner)).unwrap();
+    let findings = bench.findings();
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(findings.iter().all(Finding::is_damage));
+    let missing = "0123456789".parse().unwrap();
+    let error = bench.store.share_snapshot(None, missing, 1).unwrap_err();
+    assert!(matches!(error, Error::SnapshotMissing(id) if id == missing), "{error}");
 }
 
 #[test]
