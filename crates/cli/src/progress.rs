@@ -9,10 +9,13 @@
 //! a terminal would. Output of steps is untrusted and passes `clean.rs` before it is shown.
 
 mod bar;
+mod cells;
 mod clean;
+mod frame;
 mod model;
 mod plain;
 mod rawjson;
+mod screen;
 mod tty;
 
 pub(crate) use clean::safe;
@@ -38,6 +41,15 @@ pub(crate) enum Mode {
     Tty,
     Quiet,
     RawJson,
+}
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Steps, below a line that counts them.
+    Build,
+    /// Layers and files that come, go or are written.
+    Transfers,
 }
 
 /// What deciding needs to know of the surroundings.
@@ -113,11 +125,14 @@ impl fmt::Debug for Progress {
 
 impl Progress {
     /// Starts to show; a thread is started for a terminal only.
-    pub(crate) fn start(mode: Mode) -> Self {
+    pub(crate) fn start(mode: Mode, subject: Subject) -> Self {
         let color = term::color_wanted();
         let renderer: Box<dyn Renderer> = match mode {
             Mode::Plain => Box::new(plain::Plain::default()),
-            Mode::Tty => Box::new(tty::Tty::new(color)),
+            Mode::Tty => {
+                let title = (subject == Subject::Build).then_some("Building");
+                Box::new(tty::Tty::new(color, title))
+            }
             Mode::Quiet => Box::new(plain::Quiet),
             Mode::RawJson => {
                 let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -22,7 +22,7 @@ use crate::{
     args::BuildArgs,
     env,
     interrupt::Interrupts,
-    progress::{self, Mode, Progress},
+    progress::{self, Mode, Progress, Subject},
     term,
 };
 
@@ -82,7 +82,7 @@ fn with_engine<T>(
 ) -> Result<T> {
     let cancel = Cancel::new();
     let _signals = Interrupts::cancel(&cancel).context("binding Ctrl-C")?;
-    let progress = Progress::start(mode);
+    let progress = Progress::start(mode, Subject::Build);
     let insecure = request.exports.iter().flat_map(|spec| spec.insecure_registries(&request.tags));
     let insecure = insecure.map(str::to_owned).collect();
     let engine = session.engine_trusting(progress.sink(), &cancel, insecure);

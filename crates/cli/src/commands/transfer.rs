@@ -11,7 +11,7 @@ use crate::{
     args::{LoadArgs, ProgressArg, PullArgs, PushArgs, SaveArgs},
     env,
     interrupt::Interrupts,
-    progress::{self, Progress},
+    progress::{self, Progress, Subject},
     term,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn watched<T>(
     let mode = progress::mode(ProgressArg::Auto, quiet, &env::surroundings());
     let cancel = Cancel::new();
     let _signals = Interrupts::cancel(&cancel).context("binding Ctrl-C")?;
-    let progress = Progress::start(mode);
+    let progress = Progress::start(mode, Subject::Transfers);
     let done = work(&session.engine(progress.sink(), &cancel));
     progress.finish();
     done
@@ -67,8 +67,9 @@ pub(super) fn save(session: &Session, args: &SaveArgs) -> Result<u8> {
         }
         None => Destination::Stdout,
     };
-    // docker shows nothing while it saves.
-    watched(session, true, |engine| Ok(images::save(engine, &args.images, &destination)?))?;
+    // docker shows nothing while it saves; a bar on a terminal is in nobody's way.
+    let quiet = !term::stderr_is_tty();
+    watched(session, quiet, |engine| Ok(images::save(engine, &args.images, &destination)?))?;
     Ok(0)
 }
 

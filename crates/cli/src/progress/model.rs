@@ -8,20 +8,32 @@ use std::{
 
 use lathe_event::{Disposition, Event, StepId, Transfer, TransferId};
 
-use super::clean::Lines;
+use super::bar::Meter;
 
 /// Lines of output kept per step.
-const TAIL: usize = 20;
+const TAIL: usize = 10;
+/// Bytes kept of a line that has not ended.
+const PENDING: usize = 4096;
 
 /// Where a step is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Status {
     Waiting,
-    Running { since: Duration },
-    Done { took: Duration },
+    Running {
+        since: Duration,
+    },
+    Done {
+        took: Duration,
+    },
     Cached,
-    Failed { took: Duration, message: Arc<str> },
+    Failed {
+        took: Duration,
+    },
     Skipped,
+    /// In a dry run: it would run.
+    WouldRun,
+    /// In a dry run: what is below it decides.
+    MayRun,
 }
 
 #[derive(Debug)]
@@ -30,17 +42,25 @@ pub(super) struct Step {
     pub(super) status: Status,
     /// Position among the steps that were seen at work.
     pub(super) seen: Option<usize>,
-    /// The last lines of output, with the time since the step began.
-    pub(super) tail: VecDeque<(Duration, String)>,
-    lines: Lines,
+    /// The last lines of output as they came; only those that are shown are made safe.
+    tail: VecDeque<Vec<u8>>,
+    /// The line that has not ended.
+    pending: Vec<u8>,
 }
 
 #[derive(Debug)]
 pub(super) struct Moving {
     pub(super) transfer: Transfer,
     pub(super) done: u64,
-    pub(super) since: Duration,
-    pub(super) finished: Option<Duration>,
+    pub(super) meter: Meter,
+    pub(super) finished: bool,
+}
+
+impl Moving {
+    /// Bytes per second of late.
+    pub(super) fn rate(&self, now: Duration) -> Option<u64> {
+        self.meter.rate(now, self.done)
+    }
 }
 
 /// State of one command.
@@ -55,8 +75,8 @@ pub(super) struct Model {
 
 impl Step {
     fn new(name: Arc<str>) -> Self {
-        let (tail, lines) = (VecDeque::new(), Lines::default());
-        Self { name, status: Status::Waiting, seen: None, tail, lines }
+        let (tail, pending) = (VecDeque::new(), Vec::new());
+        Self { name, status: Status::Waiting, seen: None, tail, pending }
     }
 
     /// When the step began, while it runs.
@@ -67,11 +87,33 @@ impl Step {
         }
     }
 
-    fn keep(&mut self, at: Duration, line: String) {
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
+    /// The last lines of output, at most `most`, the one that has not ended among them.
+    pub(super) fn tail(&self, most: usize) -> Vec<&[u8]> {
+        let pending = (!self.pending.is_empty()).then_some(self.pending.as_slice());
+        let all = self.tail.iter().map(Vec::as_slice).chain(pending);
+        let skip = all.clone().count().saturating_sub(most);
+        all.skip(skip).collect()
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        // Of much output at once only the end is looked at.
+        let ends = bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+        let start = ends.map(|(at, _)| at + 1).nth(TAIL).unwrap_or(0);
+        if start > 0 {
+            self.pending.clear();
         }
-        self.tail.push_back((at, line));
+        for line in bytes[start..].split_inclusive(|byte| *byte == b'\n') {
+            self.pending.extend_from_slice(line);
+            let surplus = self.pending.len().saturating_sub(PENDING);
+            self.pending.drain(..surplus);
+            if self.pending.pop_if(|byte| *byte == b'\n').is_some() {
+                let line = std::mem::take(&mut self.pending);
+                if self.tail.len() == TAIL {
+                    self.tail.pop_front();
+                }
+                self.tail.push_back(line);
+            }
+        }
     }
 }
 
@@ -84,25 +126,26 @@ impl Model {
                 self.steps.extend(steps.iter().map(new));
             }
             Event::StepStarted(id) => self.step(*id).status = Status::Running { since: now },
-            Event::StepLog { step, bytes, .. } => self.log(*step, now, bytes),
+            Event::StepLog { step, bytes, .. } => self.step(*step).keep(bytes),
             Event::StepFinished { step, disposition, duration } => {
                 let status = match disposition {
                     Disposition::Hit => Status::Cached,
                     Disposition::Ran => Status::Done { took: *duration },
-                    Disposition::Skipped | Disposition::WouldRun | Disposition::Unknown => {
-                        Status::Skipped
-                    }
+                    Disposition::Skipped => Status::Skipped,
+                    Disposition::WouldRun => Status::WouldRun,
+                    Disposition::Unknown => Status::MayRun,
                 };
-                self.settle(*step, now, status);
+                self.step(*step).status = status;
             }
-            Event::StepFailed { step, message, duration } => {
-                let status = Status::Failed { took: *duration, message: Arc::clone(message) };
-                self.settle(*step, now, status);
+            Event::StepFailed { step, duration, .. } => {
+                self.step(*step).status = Status::Failed { took: *duration };
             }
             Event::TransferStarted(transfer) => {
-                let moving =
-                    Moving { transfer: transfer.clone(), done: 0, since: now, finished: None };
-                self.transfers.insert(transfer.id, moving);
+                let mut meter = Meter::default();
+                meter.note(now, 0);
+                let transfer = transfer.clone();
+                let id = transfer.id;
+                self.transfers.insert(id, Moving { transfer, done: 0, meter, finished: false });
             }
             Event::TransferTotal { id, total } => {
                 if let Some(moving) = self.transfers.get_mut(id) {
@@ -112,11 +155,12 @@ impl Model {
             Event::TransferProgress { id, done } => {
                 if let Some(moving) = self.transfers.get_mut(id) {
                     moving.done = *done;
+                    moving.meter.note(now, *done);
                 }
             }
             Event::TransferFinished(id) => {
                 if let Some(moving) = self.transfers.get_mut(id) {
-                    moving.finished = Some(now);
+                    moving.finished = true;
                 }
             }
             Event::Warning(text) => self.messages.push(format!("warning: {text}")),
@@ -139,9 +183,8 @@ impl Model {
     /// Numbers of settled steps and of all that count.
     pub(super) fn counts(&self) -> (usize, usize) {
         let counted = || self.steps.values().filter(|step| step.status != Status::Skipped);
-        let settled = |step: &&Step| {
-            matches!(step.status, Status::Done { .. } | Status::Cached | Status::Failed { .. })
-        };
+        let settled =
+            |step: &&Step| !matches!(step.status, Status::Waiting | Status::Running { .. });
         (counted().filter(settled).count(), counted().count())
     }
 
@@ -158,22 +201,5 @@ impl Model {
             self.seen += 1;
         }
         step
-    }
-
-    fn log(&mut self, id: StepId, now: Duration, bytes: &[u8]) {
-        let step = self.step(id);
-        let at = now.saturating_sub(step.running_since().unwrap_or(now));
-        let mut lines = std::mem::take(&mut step.lines);
-        lines.push(bytes, |line| step.keep(at, line));
-        step.lines = lines;
-    }
-
-    fn settle(&mut self, id: StepId, now: Duration, status: Status) {
-        let step = self.step(id);
-        let at = now.saturating_sub(step.running_since().unwrap_or(now));
-        if let Some(line) = step.lines.flush() {
-            step.keep(at, line);
-        }
-        step.status = status;
     }
 }

@@ -64,14 +64,15 @@ impl Renderer for Plain {
                 self.say(*id, now, None, out);
             }
             Event::StepLog { step, bytes, .. } => self.log(*step, now, bytes, out),
-            Event::StepFinished {
-                disposition: Disposition::Skipped | Disposition::WouldRun | Disposition::Unknown,
-                ..
-            } => {}
+            Event::StepFinished { disposition: Disposition::Skipped, .. } => {}
             Event::StepFinished { step, disposition, duration } => {
                 let end = match disposition {
                     Disposition::Hit => "CACHED".to_owned(),
-                    _ => format!("DONE {:.1}s", duration.as_secs_f64()),
+                    Disposition::WouldRun => "WOULD RUN".to_owned(),
+                    Disposition::Unknown => "MAY RUN".to_owned(),
+                    Disposition::Ran | Disposition::Skipped => {
+                        format!("DONE {:.1}s", duration.as_secs_f64())
+                    }
                 };
                 self.end(*step, now, &end, out);
             }

@@ -4,31 +4,31 @@ use lathe_event::{Disposition, StepId, Stream, Transfer, TransferId, TransferKin
 
 use super::*;
 
-const SIZE: Size = Size { columns: 60, rows: 24 };
+pub(super) const SIZE: Size = Size { columns: 60, rows: 24 };
 
-fn ms(millis: u64) -> Duration {
+pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn planned(names: &[&str]) -> Event {
+pub(super) fn planned(names: &[&str]) -> Event {
     let steps = names.iter().zip(0..).map(|(name, id)| (StepId(id), Arc::from(*name))).collect();
     Event::Planned { steps }
 }
 
-fn log(step: u32, text: &str) -> Event {
+pub(super) fn log(step: u32, text: &str) -> Event {
     Event::StepLog { step: StepId(step), stream: Stream::Stdout, bytes: Arc::from(text.as_bytes()) }
 }
 
-fn finished(step: u32, disposition: Disposition, millis: u64) -> Event {
+pub(super) fn finished(step: u32, disposition: Disposition, millis: u64) -> Event {
     Event::StepFinished { step: StepId(step), disposition, duration: ms(millis) }
 }
 
-fn failed(step: u32, millis: u64) -> Event {
+pub(super) fn failed(step: u32, millis: u64) -> Event {
     let message = Arc::from("exit code: 1");
     Event::StepFailed { step: StepId(step), message, duration: ms(millis) }
 }
 
-fn download(step: Option<u32>) -> Event {
+pub(super) fn download(step: Option<u32>) -> Event {
     Event::TransferStarted(Transfer {
         id: TransferId(1),
         kind: TransferKind::Download,
@@ -102,7 +102,7 @@ fn a_step_that_runs_at_the_end_was_canceled() {
     ];
     let want = "#1 RUN sleep\n#1 ...\n\n#2 RUN false\n#2 ERROR: exit code: 1\n\n#1 RUN sleep\n#1 CANCELED\n";
     assert_eq!(render(plain::Plain::default(), &events), want);
-    let text = render(tty::Tty::new(false), &events);
+    let text = render(tty::Tty::new(false, Some("Building")), &events);
     assert!(text.contains(" => CANCELED RUN sleep"), "{text}");
 }
 
@@ -220,169 +220,6 @@ fn rawjson_has_one_document_per_line() {
     assert_eq!(documents[5]["vertexes"][0]["cached"], true);
     assert_eq!(documents[5]["vertexes"][0]["completed"], "2023-11-14T22:13:21.005Z");
     assert_eq!(documents[6]["warnings"][0]["short"], "Y2FyZWZ1bA==");
-}
-
-/// What a terminal shows after a stream of bytes; knows what our frames use.
-fn screen(bytes: &[u8]) -> Vec<String> {
-    let mut rows: Vec<Vec<char>> = vec![Vec::new()];
-    let (mut row, mut column) = (0, 0);
-    let mut rest = std::str::from_utf8(bytes).expect("text");
-    while let Some(letter) = rest.chars().next() {
-        rest = &rest[letter.len_utf8()..];
-        match letter {
-            '\n' => {
-                (row, column) = (row + 1, 0);
-                rows.resize(rows.len().max(row + 1), Vec::new());
-            }
-            '\r' => column = 0,
-            '\x1b' => {
-                let end = rest.find(|c: char| c.is_ascii_alphabetic()).expect("ends");
-                let number = rest[1..end].parse::<usize>();
-                match &rest[end..=end] {
-                    "A" => row -= number.expect("a count"),
-                    "K" => rows[row].truncate(column),
-                    "J" => {
-                        rows.truncate(row + 1);
-                        rows[row].truncate(column);
-                    }
-                    "m" | "h" | "l" => {}
-                    other => panic!("unknown sequence {other}"),
-                }
-                rest = &rest[end + 1..];
-            }
-            letter => {
-                if column < rows[row].len() {
-                    rows[row][column] = letter;
-                } else {
-                    rows[row].push(letter);
-                }
-                column += 1;
-            }
-        }
-    }
-    rows.into_iter().map(String::from_iter).collect()
-}
-
-fn tick(renderer: &mut tty::Tty, at: u64, size: Size) -> Vec<String> {
-    let mut out = Vec::new();
-    renderer.tick(ms(at), size, &mut out);
-    let text = String::from_utf8(out).expect("text");
-    let body = text.split('\r').next_back().expect("a frame");
-    body.split("\x1b[K\n").filter(|line| !line.starts_with("\x1b[J")).map(str::to_owned).collect()
-}
-
-#[test]
-fn a_frame_shows_steps_with_times_at_the_right_edge() {
-    let mut renderer = tty::Tty::new(false);
-    let mut none = Vec::new();
-    for (at, event) in [
-        (0, planned(&["[1/3] FROM node:18", "[2/3] RUN npm ci", "[3/3] COPY . ."])),
-        (0, finished(0, Disposition::Hit, 0)),
-        (100, Event::StepStarted(StepId(1))),
-        (200, log(1, "\x1b[32madded\x1b[0m 57 packages\n")),
-    ] {
-        renderer.event(ms(at), &event, &mut none);
-    }
-    assert!(none.is_empty(), "events alone draw nothing");
-    let lines = tick(&mut renderer, 1300, SIZE);
-    let want = [
-        "[+] Building 1.3s (1/3)",
-        " => CACHED [1/3] FROM node:18                           0.0s",
-        " => [2/3] RUN npm ci                                    1.2s",
-        " => => # added 57 packages",
-    ];
-    assert_eq!(lines, want);
-}
-
-#[test]
-fn frames_replace_each_other() {
-    let mut renderer = tty::Tty::new(false);
-    let mut out = Vec::new();
-    renderer.event(ms(0), &planned(&["one", "two"]), &mut out);
-    renderer.event(ms(0), &Event::StepStarted(StepId(0)), &mut out);
-    renderer.event(ms(0), &log(0, "working\n"), &mut out);
-    renderer.tick(ms(100), SIZE, &mut out);
-    renderer.event(ms(150), &Event::Warning(Arc::from("mind")), &mut out);
-    renderer.tick(ms(200), SIZE, &mut out);
-    renderer.event(ms(250), &finished(0, Disposition::Ran, 250), &mut out);
-    renderer.event(ms(250), &finished(1, Disposition::Skipped, 0), &mut out);
-    renderer.finish(ms(300), SIZE, &mut out);
-    let shown = screen(&out);
-    let want = [
-        "warning: mind",
-        "[+] Building 0.3s (1/1) FINISHED",
-        " => one                                                 0.2s",
-        "",
-    ];
-    assert_eq!(shown, want);
-}
-
-#[test]
-fn a_low_terminal_drops_finished_steps_first() {
-    let mut renderer = tty::Tty::new(false);
-    let names: Vec<String> = (0..20).map(|number| format!("step {number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut none = Vec::new();
-    renderer.event(ms(0), &planned(&names), &mut none);
-    for step in 0..19 {
-        renderer.event(ms(1), &Event::StepStarted(StepId(step)), &mut none);
-        renderer.event(ms(1), &finished(step, Disposition::Ran, 1), &mut none);
-    }
-    renderer.event(ms(1), &Event::StepStarted(StepId(19)), &mut none);
-    renderer.event(ms(1), &log(19, "a\nb\n"), &mut none);
-    let lines = tick(&mut renderer, 10, Size { columns: 40, rows: 6 });
-    assert_eq!(lines.len(), 5);
-    assert!(lines[0].starts_with("[+] Building"));
-    assert!(lines[1].starts_with(" => step 18"), "{lines:?}");
-    assert!(lines[2].starts_with(" => step 19"));
-    assert_eq!(lines[4], " => => # b");
-    let lines = tick(&mut renderer, 10, Size { columns: 40, rows: 2 });
-    assert_eq!(lines.len(), 1);
-}
-
-#[test]
-fn no_line_is_wider_than_the_terminal() {
-    let mut renderer = tty::Tty::new(false);
-    let mut none = Vec::new();
-    renderer.event(ms(0), &planned(&[&"漢字".repeat(40)]), &mut none);
-    renderer.event(ms(0), &Event::StepStarted(StepId(0)), &mut none);
-    renderer.event(ms(0), &log(0, &format!("{}\n", "x".repeat(500))), &mut none);
-    for columns in [1, 5, 10, 33, 80] {
-        for line in tick(&mut renderer, 0, Size { columns, rows: 24 }) {
-            let width = unicode_width::UnicodeWidthStr::width(line.as_str());
-            assert!(width <= columns, "{width} > {columns}: {line}");
-        }
-    }
-}
-
-#[test]
-fn a_failed_step_is_marked() {
-    let events = [
-        (0, planned(&["RUN npm test"])),
-        (0, Event::StepStarted(StepId(0))),
-        (10, log(0, "1 failing\n")),
-        (20, failed(0, 20)),
-    ];
-    let text = render(tty::Tty::new(false), &events);
-    assert!(text.contains(" => ERROR RUN npm test"), "{text}");
-}
-
-#[test]
-fn a_pull_shows_a_bar_per_layer() {
-    let mut renderer = tty::Tty::new(false);
-    let mut none = Vec::new();
-    renderer.event(ms(0), &download(None), &mut none);
-    renderer.event(
-        ms(0),
-        &Event::TransferProgress { id: TransferId(1), done: 1_000_000 },
-        &mut none,
-    );
-    let lines = tick(&mut renderer, 1000, Size { columns: 120, rows: 24 });
-    let bar = format!("[{}>{}]", "=".repeat(15), " ".repeat(14));
-    assert_eq!(lines, [format!("213ec9aee27d: Downloading {bar}  1MB/2MB  1MB/s  1s left")]);
-    renderer.event(ms(2000), &Event::TransferFinished(TransferId(1)), &mut none);
-    let lines = tick(&mut renderer, 2000, SIZE);
-    assert_eq!(lines, ["213ec9aee27d: Download complete"]);
 }
 
 #[test]
