@@ -50,6 +50,8 @@ pub struct CacheHit<O> {
     pub output: O,
     /// The key that what stands on it refers to.
     pub canonical: CacheKey,
+    /// The time that making it took.
+    pub cost: Duration,
 }
 
 /// Remembers results across solves.
@@ -71,12 +73,14 @@ pub trait CacheIndex: Sync {
     /// another one meanwhile: so those who wait do not wait for each other.
     fn claim(&self, key: CacheKey, stop: &Cancel) -> Result<Option<Self::Claim>, Self::Error>;
 
-    /// Records `output` for each of `keys`; the first is canonical.
+    /// Records `output`, which took the time `cost` to make, for each of `keys`; the first is
+    /// canonical.
     fn record(
         &self,
         keys: &[CacheKey],
         recipe: &KeyRecipe,
         output: &Self::Output,
+        cost: Duration,
     ) -> Result<(), Self::Error>;
 }
 
@@ -91,20 +95,28 @@ pub enum Mode {
 }
 
 /// How to solve.
-#[derive(Clone, Debug)]
-pub struct SolveOptions {
+#[derive(Clone, Copy)]
+pub struct SolveOptions<'a> {
     /// How many operations may run at once, besides those that wait for a network.
     pub jobs: NonZeroUsize,
-    /// The time that each node is expected to take; empty where nothing is known.
-    pub weights: Vec<Duration>,
+    /// Returns the time that each node is expected to take, nothing where that is not known.
+    /// Asked once, when the first node is to be run that does more than look.
+    pub weights: &'a (dyn Fn() -> Vec<Duration> + Sync),
     /// Whether anything is run.
     pub mode: Mode,
 }
 
-impl SolveOptions {
+impl SolveOptions<'_> {
     /// Returns options of a solve that runs what is needed, and knows nothing of its times.
     pub const fn new(jobs: NonZeroUsize) -> Self {
-        Self { jobs, weights: Vec::new(), mode: Mode::Run }
+        Self { jobs, weights: &Vec::new, mode: Mode::Run }
+    }
+}
+
+impl std::fmt::Debug for SolveOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { jobs, mode, .. } = self;
+        f.debug_struct("SolveOptions").field("jobs", jobs).field("mode", mode).finish()
     }
 }
 
@@ -122,6 +134,8 @@ pub struct NodeReport<O> {
     pub recipe: Option<KeyRecipe>,
     /// The time it ran.
     pub duration: Duration,
+    /// The time that its output took to make, now or when it was recorded.
+    pub cost: Duration,
 }
 
 /// What became of all nodes, by id.
@@ -166,7 +180,7 @@ pub fn solve<R, C>(
     cache: &C,
     events: &dyn EventSink,
     stop: &Cancel,
-    options: &SolveOptions,
+    options: &SolveOptions<'_>,
 ) -> Solved<R::Output, R::Error>
 where
     R: OpRunner,
@@ -188,6 +202,7 @@ where
         machine,
         parts,
         outputs,
+        costs: durations.clone(),
         durations,
         recipes: vec![None; dag.nodes.len()],
         failure: None,
@@ -209,6 +224,7 @@ struct Shell<'a, R: OpRunner, C> {
     parts: Vec<Option<Vec<KeyPart>>>,
     outputs: Vec<Option<R::Output>>,
     durations: Vec<Duration>,
+    costs: Vec<Duration>,
     /// The recipe of each node that was looked up: the canonical one once it is known.
     recipes: Vec<Option<KeyRecipe>>,
     failure: Option<(NodeId, R::Error)>,
@@ -233,9 +249,11 @@ where
     R: OpRunner,
     C: CacheIndex<Output = R::Output, Error = R::Error>,
 {
-    fn run(&mut self, options: &SolveOptions) {
-        let heights = self.dag.heights(&options.weights);
+    fn run(&mut self, options: &SolveOptions<'_>) {
+        let mut heights = self.dag.heights(&[]);
+        let mut weights = Some(options.weights);
         let env = Env { ..self.env };
+        let dag = self.dag;
         let (tasks, queue) = mpsc::channel::<Task<R::Output>>();
         let queue = Arc::new(Mutex::new(queue));
         let (done_sender, done) = mpsc::channel();
@@ -248,6 +266,12 @@ where
             let bounds = [options.jobs.get(), NETWORK_JOBS];
             loop {
                 self.act(|lane, id, due| {
+                    if due == Due::Run
+                        && dag.nodes[id.index()].load != Load::Look
+                        && let Some(weights) = weights.take()
+                    {
+                        heights = dag.heights(&weights());
+                    }
                     lanes[lane].ready.push((heights[id.index()], std::cmp::Reverse(id), due));
                 });
                 for lane in 0..lanes.len() {
@@ -303,8 +327,9 @@ where
                     }
                     Action::Run(id) => later(self.lane(id), id, Due::Run),
                     Action::Take(id, owner) => {
-                        let output = self.output(owner);
-                        self.hit(id, output);
+                        self.outputs[id.index()] = Some(self.output(owner));
+                        self.costs[id.index()] = self.costs[owner.index()];
+                        self.tell(id, Disposition::Hit, Duration::ZERO);
                     }
                 }
             }
@@ -334,12 +359,14 @@ where
             return Ok(None);
         }
         let Some(hit) = self.env.cache.lookup(key)? else { return Ok(None) };
-        self.hit(id, hit.output);
-        Ok(Some(hit.canonical))
+        let canonical = hit.canonical;
+        self.hit(id, hit);
+        Ok(Some(canonical))
     }
 
-    fn hit(&mut self, id: NodeId, output: R::Output) {
-        self.outputs[id.index()] = Some(output);
+    fn hit(&mut self, id: NodeId, hit: CacheHit<R::Output>) {
+        self.outputs[id.index()] = Some(hit.output);
+        self.costs[id.index()] = hit.cost;
         self.tell(id, Disposition::Hit, Duration::ZERO);
     }
 
@@ -412,7 +439,8 @@ where
                 let keys: Vec<_> =
                     [Some(key), self.machine.definition(id)].into_iter().flatten().collect();
                 if keys.len() > 1 {
-                    self.env.cache.record(&keys, &recipe, &self.output(id))?;
+                    let cost = self.costs[id.index()];
+                    self.env.cache.record(&keys, &recipe, &self.output(id), cost)?;
                 }
                 Found::Hit
             }
@@ -442,8 +470,8 @@ where
     ) -> Result<(), R::Error> {
         let (output, claim) = match made {
             Made::Ran(output, claim) => (output, claim),
-            Made::Found(output) => {
-                self.hit(id, output);
+            Made::Found(hit) => {
+                self.hit(id, hit);
                 self.machine.on(Event::FoundLate(id));
                 return Ok(());
             }
@@ -454,10 +482,11 @@ where
             let keys: Vec<_> = [Some(canonical), definition].into_iter().flatten().collect();
             let none = KeyRecipe::default();
             let recipe = self.recipes[id.index()].as_ref().unwrap_or(&none);
-            self.env.cache.record(&keys, recipe, &output)?;
+            self.env.cache.record(&keys, recipe, &output, duration)?;
         }
         // Whoever waits for it finds the record.
         drop(claim);
+        self.costs[id.index()] = duration;
         self.outputs[id.index()] = Some(output);
         self.tell(id, Disposition::Ran, duration);
         self.machine.on(Event::Finished(id));
@@ -483,6 +512,7 @@ where
                 key: self.machine.canonical(id),
                 recipe: self.recipes[index].take(),
                 duration: self.durations[index],
+                cost: self.costs[index],
             }
         };
         Solution { nodes: (0..count).map(report).collect() }

@@ -111,9 +111,15 @@ impl CacheIndex for Memory {
         Ok(Some(Claim { claims, key }))
     }
 
-    fn record(&self, keys: &[CacheKey], _: &KeyRecipe, output: &i64) -> Result<(), String> {
+    fn record(
+        &self,
+        keys: &[CacheKey],
+        _: &KeyRecipe,
+        output: &i64,
+        cost: Duration,
+    ) -> Result<(), String> {
         for key in keys {
-            let hit = CacheHit { output: *output, canonical: keys[0] };
+            let hit = CacheHit { output: *output, canonical: keys[0], cost };
             self.records.lock().unwrap().insert(*key, hit);
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::{
 
 use lathe_event::{Cancel, Event as Progress, EventSink, StepId};
 
-use crate::{CacheIndex, CacheKey, KeyPart, NodeId, OpRunner};
+use crate::{CacheHit, CacheIndex, CacheKey, KeyPart, NodeId, OpRunner};
 
 pub(crate) enum Task<O> {
     Key(NodeId, Vec<Option<O>>),
@@ -20,7 +20,7 @@ pub(crate) enum Made<O, L> {
     /// An output, with the claim to hold until it is recorded.
     Ran(O, Option<L>),
     /// Somebody else had made it by the time that it was this one's turn.
-    Found(O),
+    Found(CacheHit<O>),
     /// Nothing: it was stopped while it waited.
     Stopped,
 }
@@ -91,7 +91,7 @@ where
     let Some(claim) = env.cache.claim(key, env.stop)? else { return Ok(Made::Stopped) };
     // It may have been made and recorded between the lookup and the claim, with or without a wait.
     if let Some(hit) = env.cache.lookup(key)? {
-        return Ok(Made::Found(hit.output));
+        return Ok(Made::Found(hit));
     }
     Ok(Made::Ran(env.runner.run(id, inputs)?, Some(claim)))
 }

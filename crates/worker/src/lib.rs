@@ -30,7 +30,7 @@ mod runner;
 mod secret;
 mod select;
 
-pub use cache::StoreCache;
+pub use cache::{StoreCache, recorded_recipe};
 pub use content::Contents;
 pub use error::{Error, Result};
 pub use lend::{BuildNetwork, HOST_GATEWAY, RunOptions, RunPolicy, SecretSource, SshSource};

@@ -189,8 +189,8 @@ fn the_longest_way_to_the_root_is_begun_first() {
             ran: Mutex::default(),
             barrier: Barrier::new(2),
         };
-        let weights = weights.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
-        let options = SolveOptions { weights, ..SolveOptions::new(NonZeroUsize::MIN) };
+        let weights = || weights.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
+        let options = SolveOptions { weights: &weights, ..SolveOptions::new(NonZeroUsize::MIN) };
         let solved =
             solve(&dag(ops), &runner, &Memory::default(), &NullSink, &Cancel::new(), &options);
         assert!(solved.ending.is_ok());
