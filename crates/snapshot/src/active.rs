@@ -111,7 +111,7 @@ impl ActiveSnapshot {
 }
 
 /// Returns the time in seconds since 1970. It is only ever shown.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -46,16 +46,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The chain has more snapshots than overlay can stack.
-    #[error("snapshot {id} lies on {depth} others, more than the {limit} that the kernel stacks")]
-    TooDeep {
-        /// The top of the chain.
-        id: SnapshotId,
-        /// How many lie below.
-        depth: usize,
-        /// The kernel's limit.
-        limit: usize,
-    },
     /// A snapshot was to be committed while it is mounted.
     #[error("snapshot {0} is still mounted")]
     StillMounted(SnapshotId),

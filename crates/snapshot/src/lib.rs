@@ -28,15 +28,23 @@
 mod active;
 mod driver;
 mod error;
+mod flat;
+mod identity;
+mod layered;
+mod marks;
 mod merge;
 mod mounted;
 mod native;
+mod origin;
 mod overlay;
+mod rebase;
 mod snapshots;
+mod stack;
 
 pub use active::ActiveSnapshot;
 pub use driver::Driver;
 pub use error::Error;
 pub use error::Result;
 pub use mounted::Mounted;
+pub use origin::Origin;
 pub use snapshots::Snapshots;

@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::fs::Metadata;
-use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -32,17 +31,13 @@ use crate::driver::Snapshotter;
 use crate::driver::Upper;
 use crate::error::Error;
 use crate::error::Result;
+use crate::marks::OPAQUE;
+use crate::marks::PREFIXES;
+use crate::marks::WHITEOUT;
+use crate::marks::is_opaque;
+use crate::marks::is_whiteout;
 use crate::overlay::Marks;
 use crate::snapshots::make_private;
-
-/// Where overlay keeps its marks: as root of the machine, and in user namespaces.
-const PREFIXES: [&str; 2] = ["trusted.overlay.", "user.overlay."];
-
-/// The mark of a directory that hides what is below.
-const OPAQUE: &str = "opaque";
-
-/// The mark of a file that stands for a removed one.
-const WHITEOUT: &str = "whiteout";
 
 /// The driver.
 #[derive(Debug)]
@@ -123,7 +118,7 @@ impl Native {
         let root = open(tree)?;
         for (path, metadata) in walk(layer)? {
             let Ok(there) = fs::symlink_metadata(tree.join(&path)) else { continue };
-            let opaque = metadata.is_dir() && is_marked(&layer.join(&path), OPAQUE);
+            let opaque = metadata.is_dir() && is_opaque(&layer.join(&path));
             let other_kind = metadata.is_dir() != there.is_dir();
             if is_whiteout(&layer.join(&path), &metadata) || opaque || other_kind {
                 root.remove(&path).map_err(|source| copy_error(tree, source))?;
@@ -243,23 +238,6 @@ fn walk(top: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     Ok(found)
 }
 
-/// Says whether an entry of a layer removes what is below: a character device 0:0, or an empty file
-/// with an attribute (kernel 6.7).
-fn is_whiteout(path: &Path, metadata: &Metadata) -> bool {
-    if metadata.file_type().is_char_device() {
-        return metadata.rdev() == 0;
-    }
-    metadata.is_file() && metadata.len() == 0 && is_marked(path, WHITEOUT)
-}
-
-fn is_marked(path: &Path, mark: &str) -> bool {
-    PREFIXES.iter().any(|prefix| {
-        let mut value = [0_u8; 2];
-        let name = format!("{prefix}{mark}");
-        matches!(rustix::fs::lgetxattr(path, name, &mut value), Ok(1) if value[0] == b'y')
-    })
-}
-
 fn unmark(directory: &Path) -> Result<()> {
     for prefix in PREFIXES {
         match rustix::fs::lremovexattr(directory, format!("{prefix}{OPAQUE}")) {
@@ -288,7 +266,7 @@ fn copy_tree(from: &Path, to: &Path, filter: Filter<'_>) -> Result<()> {
 }
 
 /// Gives the top directory the owner and mode that the layer's has; a copy leaves it as it is.
-fn copy_top(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_top(from: &Path, to: &Path) -> Result<()> {
     let metadata = fs::metadata(from).map_err(|source| Error::io("stat", from, source))?;
     let failed = |source| Error::io("set the mode of", to, source);
     std::os::unix::fs::chown(to, Some(metadata.uid()), Some(metadata.gid())).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! The snapshots of a store, as one process sees them.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -25,6 +26,7 @@ use rustix::mount::MountFlags;
 use rustix::mount::UnmountFlags;
 
 use crate::active::ActiveSnapshot;
+use crate::active::now;
 use crate::driver::Driver;
 use crate::driver::End;
 use crate::driver::Layers;
@@ -39,9 +41,7 @@ use crate::native::Native;
 use crate::overlay::Marks;
 use crate::overlay::Overlay;
 use crate::overlay::unavailable;
-
-/// How many layers overlay stacks (`OVL_MAX_STACK` in the kernel).
-const STACK_LIMIT: usize = 500;
+use crate::stack::Stacks;
 
 /// The snapshots of a store; clones are the same.
 #[derive(Debug, Clone)]
@@ -66,6 +66,7 @@ struct Inner {
     making: Mutex<()>,
     /// Views that are mounted, so that a snapshot is mounted once however many steps read it.
     views: Mutex<HashMap<SnapshotId, Weak<ShownTree>>>,
+    stacks: Stacks,
 }
 
 impl Snapshots {
@@ -85,6 +86,7 @@ impl Snapshots {
                 mounted: AtomicBool::new(false),
                 making: Mutex::default(),
                 views: Mutex::default(),
+                stacks: Stacks::default(),
             }),
         }
     }
@@ -103,7 +105,7 @@ impl Snapshots {
 
     /// Makes a snapshot to be changed, on a parent or on nothing.
     pub fn prepare(&self, parent: Option<SnapshotId>) -> Result<ActiveSnapshot> {
-        let lower = parent.map(|parent| self.chain(parent)).transpose()?.unwrap_or_default();
+        let lower = parent.map(|parent| self.directories(parent)).transpose()?.unwrap_or_default();
         let new = self.inner.store.new_snapshot()?;
         let upper = upper_of(new.directory());
         make_top(&upper.changes, lower.first().map(PathBuf::as_path))?;
@@ -117,7 +119,7 @@ impl Snapshots {
         if let Some(shown) = views.get(&id).and_then(Weak::upgrade) {
             return Ok(Mounted { shown });
         }
-        let layers = Layers { lower: self.chain(id)?, upper: None };
+        let layers = Layers { lower: self.directories(id)?, upper: None };
         let mounted = self.show(&layers, Some(self.inner.store.share()?))?.0;
         views.insert(id, Arc::downgrade(&mounted.shown));
         Ok(mounted)
@@ -128,24 +130,52 @@ impl Snapshots {
     /// Pruning is not kept away meanwhile, as it is by other mounts: a container may run for ever,
     /// and its row keeps its snapshots.
     pub fn mount_writable(&self, id: SnapshotId) -> Result<Mounted> {
-        let mut lower = self.chain(id)?;
-        lower.remove(0);
+        let record = self.inner.store.snapshot(id)?;
+        let parent = record.ok_or(lathe_store::Error::SnapshotMissing(id))?.parent;
+        let lower = parent.map(|parent| self.directories(parent)).transpose()?.unwrap_or_default();
         let upper = upper_of(&self.inner.store.snapshot_path(id));
         Ok(self.show(&Layers { lower, upper: Some(upper) }, None)?.0)
     }
 
-    /// Returns the directories of changes of a snapshot and all that it lies on, the top first.
+    /// Returns the directories of changes of a snapshot and all that it lies on, the top first. Of
+    /// changes that are there twice the lower occurrence is left out, which shows nowhere
+    /// (`stack.rs`).
+    ///
+    /// # Errors
+    /// If there is no such snapshot.
     pub fn chain(&self, id: SnapshotId) -> Result<Vec<PathBuf>> {
-        let chain = self.inner.store.snapshot_chain(id)?;
-        if chain.len() > STACK_LIMIT {
-            return Err(Error::TooDeep { id, depth: chain.len() - 1, limit: STACK_LIMIT });
-        }
-        Ok(chain.into_iter().map(|id| self.changes(id)).collect())
+        let mut seen = HashSet::new();
+        let owners = self.inner.store.snapshot_contents(id)?.into_iter();
+        Ok(owners.filter(|id| seen.insert(*id)).map(|id| self.own_changes(id)).collect())
     }
 
-    /// Returns the directory of a snapshot's own changes, in overlay's form. Not to be written to.
+    /// Returns the directory of a snapshot's changes, its own or those that it shares, in overlay's
+    /// form. Not to be written to. For a snapshot that does not exist, neither does the directory.
     pub fn changes(&self, id: SnapshotId) -> PathBuf {
+        self.own_changes(self.inner.store.snapshot_content(id).unwrap_or(id))
+    }
+
+    /// Returns the directory of the changes of a snapshot that owns them.
+    pub(crate) fn own_changes(&self, id: SnapshotId) -> PathBuf {
         changes_of(&self.inner.store.snapshot_path(id))
+    }
+
+    /// Returns the directories that a snapshot is mounted of.
+    fn directories(&self, id: SnapshotId) -> Result<Vec<PathBuf>> {
+        Ok(self.stack(id)?.directories())
+    }
+
+    pub(crate) fn stacks(&self) -> &Stacks {
+        &self.inner.stacks
+    }
+
+    /// Records a snapshot that shares the changes of another one.
+    pub(crate) fn share(
+        &self,
+        parent: Option<SnapshotId>,
+        content: SnapshotId,
+    ) -> Result<SnapshotId> {
+        Ok(self.inner.store.share_snapshot(parent, content, now())?)
     }
 
     /// Returns what a snapshot's own changes take; measured at the first call.
