@@ -1,32 +1,53 @@
 //! One pass from tar bytes to a compressed blob, with the digest of what went in.
+//!
+//! Who writes here collects blocks of one MiB. A thread hashes them, others compress them, and
+//! the writer's own puts the result into the output (which hashes what it gets once more, for the
+//! digest of the blob). Less than a block is done at once, without threads.
 
+use crate::block::BLOCK;
+use crate::block::Block;
+use crate::block::Pool;
 use crate::compression::Compression;
 use crate::error::Error;
 use crate::error::Result;
-use crate::gzip::GzipWriter;
+use crate::gzip::Gzip;
 use lathe_oci::DiffId;
 use lathe_oci::Digester;
 use std::io;
-use std::io::BufWriter;
 use std::io::Write;
-
-/// Bytes written at a time.
-const BUFFER: usize = 256 * 1024;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::thread::JoinHandle;
 
 /// Level of `zstd` by default.
 const ZSTD_LEVEL: i32 = 3;
 
+/// Bytes that one thread of zstd compresses at a time. The library takes four windows, which is
+/// tens of MiB in all. Part of what determines the output.
+const ZSTD_JOB: u32 = 2 * 1024 * 1024;
+
+/// Blocks that wait to be hashed.
+const HASH_QUEUE: usize = 4;
+
 /// Takes tar bytes, hashes and compresses them.
 pub(crate) struct Encoder<W: Write> {
-    digester: Digester,
+    block: Vec<u8>,
+    pool: Arc<Pool>,
+    threads: usize,
+    hashing: Hashing,
     size: u64,
     output: Output<W>,
 }
 
+enum Hashing {
+    Here(Digester),
+    Apart(HashThread),
+}
+
 enum Output<W: Write> {
-    /// Headers are small; a buffer joins them.
-    Plain(BufWriter<W>),
-    Gzip(GzipWriter<W>),
+    Plain(W),
+    Gzip(Gzip<W>),
     Zstd(zstd::stream::write::Encoder<'static, W>),
 }
 
@@ -48,25 +69,67 @@ impl<W: Write> Encoder<W> {
     ) -> Result<Self> {
         let write = |source| Error::WriteLayer { source };
         let output = match compression {
-            Compression::None => Output::Plain(BufWriter::with_capacity(BUFFER, output)),
-            Compression::Gzip => {
-                Output::Gzip(GzipWriter::new(output, level, threads).map_err(write)?)
-            }
+            Compression::None => Output::Plain(output),
+            Compression::Gzip => Output::Gzip(Gzip::new(output, level, threads).map_err(write)?),
             Compression::Zstd => Output::Zstd(zstd_encoder(output, level, threads).map_err(write)?),
         };
-        Ok(Self { digester: Digester::default(), size: 0, output })
+        let pool = Arc::<Pool>::default();
+        let hashing = Hashing::Here(Digester::default());
+        Ok(Self { block: Vec::with_capacity(BLOCK), pool, threads, hashing, size: 0, output })
     }
 
     /// Ends the stream.
-    pub(crate) fn finish(self) -> Result<(W, Encoded)> {
+    pub(crate) fn finish(mut self) -> Result<(W, Encoded)> {
+        let write = |source| Error::WriteLayer { source };
+        if !self.block.is_empty() {
+            self.submit(Vec::new()).map_err(write)?;
+        }
         let output = match self.output {
-            Output::Plain(output) => output.into_inner().map_err(io::IntoInnerError::into_error),
+            Output::Plain(output) => Ok(output),
             Output::Gzip(gzip) => gzip.finish(),
             Output::Zstd(zstd) => zstd.finish(),
         };
-        let output = output.map_err(|source| Error::WriteLayer { source })?;
-        let diff_id = DiffId(self.digester.finish());
+        let output = output.map_err(write)?;
+        let digester = match self.hashing {
+            Hashing::Here(digester) => digester,
+            Hashing::Apart(thread) => thread.finish(),
+        };
+        let diff_id = DiffId(digester.finish());
         Ok((output, Encoded { diff_id, size: self.size }))
+    }
+
+    /// Hands the block on and goes on with an empty one.
+    fn submit(&mut self, next: Vec<u8>) -> io::Result<()> {
+        let bytes = std::mem::replace(&mut self.block, next);
+        self.size += bytes.len() as u64;
+        // The first block that is not full is the last.
+        if bytes.len() == BLOCK && self.threads > 1 {
+            self.hashing.move_apart();
+        }
+        let block = Arc::new(Block::new(bytes, &self.pool));
+        self.hashing.update(&block);
+        match &mut self.output {
+            Output::Plain(output) => output.write_all(&block),
+            Output::Gzip(gzip) => gzip.write(block),
+            Output::Zstd(zstd) => zstd.write_all(&block),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.block.len() == BLOCK {
+            let next = self.pool.take(BLOCK);
+            self.submit(next)?;
+        }
+        let count = bytes.len().min(BLOCK - self.block.len());
+        self.block.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Where blocks end must depend on the input alone.
+        Ok(())
     }
 }
 
@@ -75,27 +138,58 @@ fn zstd_encoder<W: Write>(
     level: Option<u8>,
     threads: usize,
 ) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    use zstd::zstd_safe::CParameter;
     let level = level.map_or(ZSTD_LEVEL, i32::from);
     let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
     // Without workers the library cuts its blocks differently: at least one, always.
     encoder.multithread(u32::try_from(threads.clamp(1, 64)).expect("at most 64"))?;
+    if level <= ZSTD_LEVEL {
+        // Higher levels look farther back than a job of this size.
+        encoder.set_parameter(CParameter::JobSize(ZSTD_JOB))?;
+    }
     encoder.include_checksum(true)?;
     Ok(encoder)
 }
 
-impl<W: Write> Write for Encoder<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.output {
-            Output::Plain(output) => output.write(bytes),
-            Output::Gzip(gzip) => gzip.write(bytes),
-            Output::Zstd(zstd) => zstd.write(bytes),
-        }?;
-        self.digester.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
+impl Hashing {
+    fn move_apart(&mut self) {
+        if let Self::Here(digester) = self {
+            *self = Self::Apart(HashThread::start(std::mem::take(digester)));
+        }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn update(&mut self, block: &Arc<Block>) {
+        match self {
+            Self::Here(digester) => digester.update(block),
+            Self::Apart(thread) => thread.update(Arc::clone(block)),
+        }
+    }
+}
+
+/// Thread that hashes, since that alone takes a core when the compression is fast.
+struct HashThread {
+    blocks: mpsc::SyncSender<Arc<Block>>,
+    thread: JoinHandle<Digester>,
+}
+
+impl HashThread {
+    fn start(mut digester: Digester) -> Self {
+        let (blocks, received) = mpsc::sync_channel::<Arc<Block>>(HASH_QUEUE);
+        let thread = thread::spawn(move || {
+            for block in received {
+                digester.update(&block);
+            }
+            digester
+        });
+        Self { blocks, thread }
+    }
+
+    fn update(&self, block: Arc<Block>) {
+        self.blocks.send(block).expect("the thread takes blocks until there are no more");
+    }
+
+    fn finish(self) -> Digester {
+        drop(self.blocks);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod block;
 mod codec;
 mod compression;
 mod decode;

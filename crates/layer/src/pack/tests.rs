@@ -120,7 +120,7 @@ fn the_layer_of_a_fixed_tree_is_stable() {
         ),
         (
             Compression::Gzip,
-            "sha256:cf9c9cb0f5ce6f0e807d8210ffd4412d0fd9c517b632c217b78192ee54a75f2c",
+            "sha256:637c14673f54918a0619ad64141ed10c61f01864e0230269f59824ca720ec6c3",
         ),
         (
             Compression::Zstd,
