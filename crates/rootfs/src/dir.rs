@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::error::Located as _;
 use crate::error::Result;
+use crate::listing::Listing;
 use crate::resolve::NOFOLLOW;
 use crate::resolve::directory_flags;
 use crate::xattr;
@@ -25,11 +26,11 @@ use rustix::fs::FileType;
 use rustix::fs::Gid;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
-use rustix::fs::RawDir;
 use rustix::fs::StatxFlags;
 use rustix::fs::Timestamps;
 use rustix::fs::Uid;
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs::File;
@@ -103,18 +104,8 @@ impl Dir {
 
     /// As `names`, for a directory that nobody has listed or shares.
     pub(crate) fn read_names(&self) -> Result<Vec<OsString>> {
-        let mut buffer = Vec::with_capacity(32 * 1024);
-        let mut entries = RawDir::new(self.fd.as_fd(), buffer.spare_capacity_mut());
-        let mut names = Vec::new();
-        while let Some(entry) = entries.next() {
-            let entry = entry.at("list directory", || self.path.clone())?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(OsString::from_vec(name.to_vec()));
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        let listing = Listing::read(self)?;
+        Ok((0..listing.len()).map(|index| listing.name(index).to_owned()).collect())
     }
 
     /// Opens the directory `name`.
@@ -245,14 +236,18 @@ impl Dir {
     }
 }
 
+/// What [`Metadata`] holds; some file systems have to work for the rest.
+const FIELDS: StatxFlags =
+    StatxFlags::BASIC_STATS.difference(StatxFlags::ATIME).difference(StatxFlags::BLOCKS);
+
 /// Asks the kernel what `name` is.
 pub(crate) fn metadata_at(
     dir: BorrowedFd<'_>,
-    name: &OsStr,
+    name: impl Arg,
     flags: AtFlags,
 ) -> std::result::Result<Metadata, Errno> {
     let flags = flags | AtFlags::NO_AUTOMOUNT;
-    let stat = rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS)?;
+    let stat = rustix::fs::statx(dir, name, flags, FIELDS)?;
     let mode = u32::from(stat.stx_mode);
     let kind = FileKind::from_raw_mode(mode).ok_or(Errno::IO)?;
     let device = |major, minor| Device { major, minor };

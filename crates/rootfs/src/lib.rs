@@ -22,6 +22,7 @@ mod creation;
 mod digest;
 mod dir;
 mod error;
+mod listing;
 mod path;
 mod remove;
 mod resolve;

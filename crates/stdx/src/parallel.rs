@@ -1,6 +1,7 @@
 //! A map over a slice on a few threads, with the results in the order of the input.
 
 use std::num::NonZero;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,9 @@ const CHUNK: usize = 16;
 
 /// Returns how many threads the machine runs at once, at least one.
 pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
+    // The answer is put together from several files of cgroups.
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// Returns `map` of every item, computed on up to `threads` threads, in the order of `items`.

@@ -12,8 +12,12 @@
 //! | kind, mode, uid, gid, size of regular files | times, inode, number of links |
 //! | link target, device numbers, xattrs | mode of symlinks (the kernel has none) |
 //!
+//! A tree is digested directory by directory: the digest of one is over its own entry, and over
+//! the names and digests of what is in it. So subtrees can be done side by side, and none has to
+//! be kept in memory.
+//!
 //! The bytes that are hashed are length-prefixed throughout; no two different trees give the same
-//! stream. `FORMAT` is hashed first: whoever changes the stream changes it.
+//! stream. [`TreeDigest::FORMAT`] is hashed first: whoever changes a stream changes it.
 
 use crate::metadata::Device;
 use crate::metadata::FileKind;
@@ -24,8 +28,6 @@ use sha2::Sha256;
 use std::fmt;
 use std::io;
 use std::io::Read;
-
-const FORMAT: &[u8] = b"lathe.tree.v1";
 
 macro_rules! sha256_newtype {
     ($(#[$doc:meta])* $name:ident) => {
@@ -50,8 +52,31 @@ sha256_newtype! {
     EntryDigest
 }
 sha256_newtype! {
-    /// SHA-256 over the entries of a tree, each with its path.
+    /// SHA-256 of a file or of a directory with what is in it.
     TreeDigest
+}
+
+/// Digest of what has a name in a directory: a file, or a directory with its content.
+///
+/// The streams of the two kinds differ in their first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildDigest([u8; 32]);
+
+impl From<EntryDigest> for ChildDigest {
+    fn from(file: EntryDigest) -> Self {
+        Self(file.0)
+    }
+}
+
+impl From<TreeDigest> for ChildDigest {
+    fn from(directory: TreeDigest) -> Self {
+        Self(directory.0)
+    }
+}
+
+impl TreeDigest {
+    /// Name of the way in which digests of entries and trees are made.
+    pub const FORMAT: &[u8] = b"lathe.tree.v2";
 }
 
 impl FileDigest {
@@ -105,49 +130,41 @@ impl EntryHeader<'_> {
     }
 }
 
-/// Folds entries into the digest of their tree.
+/// Folds what is in a directory into the digest of the directory.
 #[derive(Debug)]
 pub struct TreeDigester {
     hash: Sha256,
     last: Option<Vec<u8>>,
 }
 
-impl Default for TreeDigester {
-    fn default() -> Self {
+impl TreeDigester {
+    /// Starts with the directory itself. A file that is the whole tree is done with that.
+    pub fn new(entry: &EntryDigest) -> Self {
         let mut hash = Sha256::new();
-        field(&mut hash, FORMAT);
+        field(&mut hash, TreeDigest::FORMAT);
+        hash.update(entry.0);
         Self { hash, last: None }
     }
-}
 
-impl TreeDigester {
-    /// Adds the entry at `path`, which is relative to the selection; its root is the empty path.
+    /// Adds what is at `name` in the directory.
     ///
     /// # Panics
-    /// When paths do not come in strictly ascending order of their components: the digest would
-    /// depend on the order of finding.
-    pub fn add(&mut self, path: &[u8], digest: &EntryDigest) {
-        if let Some(last) = &self.last {
-            assert!(component_order(last, path).is_lt(), "entries of a tree digest are sorted");
-        }
-        field(&mut self.hash, path);
+    /// When names do not come in strictly ascending order of their bytes: the digest would depend
+    /// on the order of finding.
+    pub fn add(&mut self, name: &[u8], digest: &ChildDigest) {
+        let last = self.last.as_deref();
+        assert!(last.is_none_or(|last| last < name), "entries of a tree digest are sorted");
+        field(&mut self.hash, name);
         self.hash.update(digest.0);
         let last = self.last.get_or_insert_default();
         last.clear();
-        last.extend_from_slice(path);
+        last.extend_from_slice(name);
     }
 
-    /// Returns the digest of what was added.
+    /// Returns the digest of the directory with what was added.
     pub fn finish(self) -> TreeDigest {
         TreeDigest(self.hash.finalize().into())
     }
-}
-
-/// Compares two paths by the bytes of their components, a directory before its content.
-fn component_order(left: &[u8], right: &[u8]) -> std::cmp::Ordering {
-    // The empty path is the root of the selection and splits into one empty component, which
-    // sorts before every name.
-    left.split(|byte| *byte == b'/').cmp(right.split(|byte| *byte == b'/'))
 }
 
 fn field(hash: &mut Sha256, bytes: &[u8]) {
@@ -244,34 +261,60 @@ mod tests {
     #[test]
     fn names_count_and_cannot_run_together() {
         let entry = digest(&file(), b"", &[]);
-        let tree = |paths: &[&[u8]]| {
-            let mut tree = TreeDigester::default();
-            for path in paths {
-                tree.add(path, &entry);
+        let tree = |names: &[&[u8]]| {
+            let mut tree = TreeDigester::new(&entry);
+            for name in names {
+                tree.add(name, &entry.into());
             }
             tree.finish()
         };
-        assert_ne!(tree(&[b"a"]), tree(&[b"b"]));
-        assert_ne!(tree(&[b"a", b"b"]), tree(&[b"ab"]));
-        assert_eq!(tree(&[b"", b"a", b"a/b", b"a-b"]), tree(&[b"", b"a", b"a/b", b"a-b"]));
+        let trees = [tree(&[]), tree(&[b"a"]), tree(&[b"b"]), tree(&[b"a", b"b"]), tree(&[b"ab"])];
+        for (index, one) in trees.iter().enumerate() {
+            assert!(!trees[..index].contains(one), "tree {index} collides");
+        }
+        assert_eq!(tree(&[b"a", b"a-b"]), tree(&[b"a", b"a-b"]));
+    }
+
+    #[test]
+    fn what_is_in_a_directory_counts_where_it_is() {
+        let entry = digest(&file(), b"", &[]);
+        let tree = |children: &[(&[u8], ChildDigest)]| {
+            let mut tree = TreeDigester::new(&entry);
+            for (name, child) in children {
+                tree.add(name, child);
+            }
+            tree.finish()
+        };
+        let inner = tree(&[(b"x", entry.into())]);
+        let trees = [
+            inner,
+            tree(&[(b"a", inner.into())]),
+            tree(&[(b"a", entry.into())]),
+            tree(&[(b"a", tree(&[]).into()), (b"x", entry.into())]),
+        ];
+        for (index, one) in trees.iter().enumerate() {
+            assert!(!trees[..index].contains(one), "tree {index} collides");
+        }
     }
 
     #[test]
     #[should_panic(expected = "sorted")]
     fn unsorted_entries_are_refused() {
         let entry = digest(&file(), b"", &[]);
-        let mut tree = TreeDigester::default();
-        tree.add(b"b", &entry);
-        tree.add(b"a", &entry);
+        let mut tree = TreeDigester::new(&entry);
+        tree.add(b"b", &entry.into());
+        tree.add(b"a", &entry.into());
     }
 
     #[test]
     fn digest_of_a_fixed_tree_is_stable() {
-        let mut tree = TreeDigester::default();
-        tree.add(b"a", &digest(&file(), b"", &[(b"user.k", b"v")]));
+        let entry = digest(&file(), b"", &[(b"user.k", b"v")]);
+        let mut tree = TreeDigester::new(&entry);
+        tree.add(b"a", &entry.into());
+        tree.add(b"b", &TreeDigester::new(&entry).finish().into());
         assert_eq!(
             tree.finish().to_string(),
-            "718c16c550b5afc55c14465a9d6372e130e555d007097b297084e0269d1d042e"
+            "170f70479833a566ffd8195860c8c74c0c434921cfe6bbfd2eae1561734770ed"
         );
     }
 }

@@ -14,6 +14,6 @@ mod digest;
 mod metadata;
 mod mode;
 
-pub use digest::{EntryDigest, EntryHeader, FileDigest, TreeDigest, TreeDigester};
+pub use digest::{ChildDigest, EntryDigest, EntryHeader, FileDigest, TreeDigest, TreeDigester};
 pub use metadata::{Device, FileKind, FileVersion, Metadata, Owner, Timestamp, Xattrs};
 pub use mode::{ModeChange, ModeError};

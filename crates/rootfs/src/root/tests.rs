@@ -268,10 +268,7 @@ fn deep_trees_can_be_removed() {
 }
 
 fn digest(root: &Root, at: &str) -> String {
-    content_digest(root, path(at), DigestOptions::default())
-        .expect("digest")
-        .digest
-        .to_string()
+    content_digest(root, path(at), DigestOptions::default()).expect("digest").digest.to_string()
 }
 
 #[test]
@@ -296,9 +293,7 @@ fn content_digests_see_content_and_not_times() {
     assert_eq!(before, digest(&scene.root, "three"), "the start is followed");
     assert_ne!(digest(&scene.root, "one/dir/1"), digest(&scene.root, "one/dir/2"));
     assert_eq!(digest(&scene.root, "one/link"), digest(&scene.root, "one/dir/1"));
-    assert!(
-        content_digest(&scene.root, path("none"), DigestOptions::default()).is_err()
-    );
+    assert!(content_digest(&scene.root, path("none"), DigestOptions::default()).is_err());
 }
 
 #[test]

@@ -1,0 +1,57 @@
+//! How long the content digest of a directory takes.
+//!
+//! `cargo run --release -p lathe-rootfs --example digest_speed DIRECTORY [RUNS]` prints one line:
+//! milliseconds without a memo, the first time with one, and with nothing changed since; of the
+//! last two also how many files were read.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "an example speaks to the terminal")]
+
+use lathe_rootfs::{
+    ContentDigest, DigestOptions, DirectoryId, DirectoryMemo, Root, content_digest,
+};
+use lathe_tree::Owner;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+#[derive(Default)]
+struct Memo(Mutex<HashMap<DirectoryId, Vec<u8>>>);
+
+impl DirectoryMemo for Memo {
+    fn get(&self, directory: DirectoryId) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&directory).cloned()
+    }
+
+    fn put(&self, directory: DirectoryId, block: &[u8]) {
+        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.insert(directory, block.to_vec());
+    }
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let directory = words.next().expect("the first word is a directory");
+    let runs = words.next().and_then(|word| word.parse().ok()).unwrap_or(5);
+    let root = Root::open(Path::new(&directory)).expect("the directory can be opened");
+    let memo = Memo::default();
+    let ask = |memo: Option<&dyn DirectoryMemo>| {
+        let options = DigestOptions { owner: Some(Owner::ROOT), memo, filter: None };
+        let start = Instant::now();
+        let digest = content_digest(&root, Path::new("/"), options).expect("readable");
+        (start.elapsed().as_secs_f64() * 1000.0, digest)
+    };
+    let (plain, _) = ask(None);
+    let (first, ContentDigest { files_read: first_read, .. }) = ask(Some(&memo));
+    let (mut again, mut again_read) = (f64::MAX, 0);
+    for _ in 0..runs {
+        let (time, digest) = ask(Some(&memo));
+        again = again.min(time);
+        again_read = digest.files_read;
+    }
+    println!(
+        "plain_ms={plain:.1} first_ms={first:.1} first_read={first_read} again_ms={again:.1} \
+         again_read={again_read}"
+    );
+}
