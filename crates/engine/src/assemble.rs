@@ -1,8 +1,13 @@
 //! From snapshots to layers, an image, and where it goes.
 
-use lathe_exporter::{ExportRequest, ExportSpec, ImageLayer, LayerForm, Receipt};
+use std::{collections::BTreeSet, sync::Arc};
+
+use lathe_exporter::{
+    ExportRequest, ExportSpec, ImageLayer, LayerForm, PackOptions, Packing, PackingRequest, Receipt,
+};
 use lathe_frontend::{HistoryItem, ImageTarget};
-use lathe_oci::{BuiltImage, History, LayerEntry};
+use lathe_graph::VertexId;
+use lathe_oci::{BuiltImage, DiffId, History, LayerEntry};
 use lathe_solver::Solution;
 use lathe_store::SnapshotId;
 use lathe_worker::Output;
@@ -12,18 +17,73 @@ use crate::{BuildRequest, Engine, Layering, Result, solve::Work};
 /// The remark that BuildKit leaves in each history item; tools look for it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
+/// Layers that are made in the background while the build goes on.
+pub(crate) struct Background {
+    packing: Option<Packing>,
+    /// The steps whose layers the image has.
+    layers: BTreeSet<VertexId>,
+    /// The one whose layer is the topmost.
+    top: Option<VertexId>,
+    /// What an output needs of each layer, and what of the topmost: nothing is left for that to
+    /// be hidden behind, so it is compressed while it is sent.
+    form: Option<LayerForm>,
+    top_form: Option<LayerForm>,
+}
+
+impl Background {
+    /// Makes ready for the layers of the target.
+    pub(crate) fn start(engine: &Engine, request: &BuildRequest, work: &Work<'_>) -> Self {
+        let default = [ExportSpec::default()];
+        let specs = if request.exports.is_empty() { &default[..] } else { &request.exports };
+        // What is squashed has other layers in the end.
+        let wanted = specs.iter().any(ExportSpec::needs_image) && request.layers == Layering::Steps;
+        let vertices = work.target.history.iter().filter_map(|item| item.vertex);
+        let packing = wanted.then(|| {
+            Packing::start(PackingRequest {
+                store: engine.store.clone(),
+                snapshots: engine.snapshots.clone(),
+                events: Arc::clone(&engine.images.events),
+                cancel: engine.images.cancel.clone(),
+                epoch: work.epoch,
+            })
+        });
+        Self {
+            packing,
+            layers: vertices.collect(),
+            top: work.target.vertex,
+            form: ExportSpec::traveling(specs),
+            top_form: ExportSpec::packing(specs),
+        }
+    }
+
+    /// Has the layer of a step made, if the image has it.
+    pub(crate) fn committed(&self, vertex: VertexId, snapshot: SnapshotId) {
+        if let Some(packing) = self.packing.as_ref().filter(|_| self.layers.contains(&vertex)) {
+            let form = if self.top == Some(vertex) { self.top_form } else { self.form };
+            packing.submit(snapshot, form);
+        }
+    }
+
+    /// Waits for what was begun.
+    fn finish(self) -> Result<()> {
+        Ok(self.packing.map(Packing::finish).transpose().map(drop)?)
+    }
+}
+
 /// Makes the image of a target; also returns the bytes of its unpacked layers.
 pub(crate) fn assemble(
     engine: &Engine,
     request: &BuildRequest,
     work: &Work<'_>,
     solution: &Solution<Output>,
+    background: Background,
 ) -> Result<(BuiltImage, u64)> {
     let Work { target, epoch, resolved, .. } = *work;
+    background.finish()?;
     let chain = built_chain(engine, target, solution)?;
-    let form = ExportSpec::packing(&request.exports);
+    let options = PackOptions { form: ExportSpec::packing(&request.exports), epoch };
     let history = history(target, &created_times(engine, &chain, epoch)?);
-    let made = make(engine, target, layers(engine, &chain, form, epoch)?, history.clone())?;
+    let made = make(engine, target, layers(engine, target, &chain, options)?, history.clone())?;
     if request.layers == Layering::Steps || chain.len() < 2 {
         return Ok(made);
     }
@@ -36,7 +96,7 @@ pub(crate) fn assemble(
     let comment = lathe_oci::squash_comment(image.id(), base);
     let created = history.last().and_then(|item| item.created.clone());
     let history = lathe_oci::squash_history(history, target.config.history.len(), created, comment);
-    make(engine, target, layers(engine, &[one], form, epoch)?, history)
+    make(engine, target, layers(engine, target, &[one], options)?, history)
 }
 
 /// Makes the image of layers on top of those of the base image.
@@ -116,13 +176,14 @@ fn built_chain(
 
 fn layers(
     engine: &Engine,
+    target: &ImageTarget,
     chain: &[SnapshotId],
-    form: LayerForm,
-    epoch: Option<i64>,
+    options: PackOptions,
 ) -> Result<Vec<ImageLayer>> {
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);
-    Ok(lathe_exporter::layers_in(&env, chain, form, epoch)?)
+    let base: &[DiffId] = target.base.as_ref().map_or(&[], |base| &base.config.rootfs.diff_ids);
+    Ok(lathe_exporter::layers(&env, base, chain, options)?)
 }
 
 fn created_times(engine: &Engine, chain: &[SnapshotId], epoch: Option<i64>) -> Result<Vec<i64>> {

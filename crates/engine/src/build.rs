@@ -2,10 +2,12 @@
 
 use lathe_dockerfile::Dockerfile;
 use lathe_frontend::{Epoch, Lowered, Planned, lower};
+use lathe_graph::VertexId;
+use lathe_solver::NodeId;
 
 use crate::{
     BuildOutcome, BuildRequest, Engine, Result,
-    assemble::{assemble, export, top},
+    assemble::{Background, assemble, export, top},
     contexts::Contexts,
     findings::{Lint, settle},
     outputs,
@@ -33,8 +35,10 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let findings = settle(source, &file, found, &lint, (&planned.stages, &resolved.images))?;
     outputs::check(engine, request, epoch)?;
     let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
-    let solution = solve(engine, request, &inputs, &work)?;
-    let (image, size) = assemble(engine, request, &work, &solution)?;
+    let layers = Background::start(engine, request, &work);
+    let committed = |node: NodeId, snapshot| layers.committed(VertexId(node.0), snapshot);
+    let solution = solve(engine, request, &inputs, &work, &committed)?;
+    let (image, size) = assemble(engine, request, &work, &solution, layers)?;
     let receipts = export(engine, request, &image, size, epoch, top(&target, &solution))?;
     // An output may give the image another form, and so another manifest.
     let written = receipts.iter().find_map(|receipt| receipt.manifest.clone());

@@ -12,6 +12,7 @@ use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Load, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_store::SnapshotId;
 use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunOptions, RunPolicy, StoreCache, Worker};
 
@@ -36,12 +37,14 @@ pub(crate) struct Work<'a> {
     pub(crate) epoch: Option<i64>,
 }
 
-/// Makes the target's file tree, running as little as possible.
+/// Makes the target's file tree, running as little as possible; `committed` is told of each
+/// snapshot as soon as a step has made it.
 pub(crate) fn solve(
     engine: &Engine,
     request: &BuildRequest,
     inputs: &Contexts,
     plan: &Work<'_>,
+    committed: &(dyn Fn(NodeId, SnapshotId) + Sync),
 ) -> Result<Solution<Output>> {
     let Work { graph, target, resolved, epoch } = *plan;
     if !inputs.files.contains_key(MAIN)
@@ -74,7 +77,7 @@ pub(crate) fn solve(
         run: &run,
         epoch: epoch.map(Timestamp::from_seconds),
         cancel: &stop,
-        committed: &|_, _| (),
+        committed,
         contents: lathe_worker::Contents::default(),
     };
     let cache = StoreCache::new(engine.store.clone(), time::now());

@@ -12,10 +12,12 @@ use std::{
 };
 
 use lathe_event::TransferKind;
-use lathe_oci::{BuiltImage, Descriptor, Reference};
+use lathe_oci::{BuiltImage, Descriptor, LayerEntry, Reference};
+use lathe_store::Store;
 
 use crate::{
-    Annotation, Destination, Env, Error, Result, documents,
+    Annotation, Destination, Env, Error, Result, blob, documents,
+    origin::{Layer, Origin, diff_ids, pack_known},
     output::Output,
     progress::Progress,
     tar::{self, Kind},
@@ -30,7 +32,7 @@ const END: u64 = 2 * tar::BLOCK as u64;
 /// An image with the names that it has in an archive.
 #[derive(Clone, Copy, Debug)]
 pub struct ArchiveImage<'a> {
-    /// The image, whose layers are in the store.
+    /// The image, whose layers are in the store or can be packed from there.
     pub image: &'a BuiltImage,
     /// Its names; none is fine.
     pub names: &'a [Reference],
@@ -51,15 +53,18 @@ pub(crate) enum Content<'a> {
     Bytes(Vec<u8>),
     Document(&'a [u8]),
     Blob(&'a Descriptor),
+    /// A plain layer without a blob: packed where it goes to.
+    Packed(&'a LayerEntry, Origin),
 }
 
 impl Content<'_> {
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         match self {
             Self::Directory => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Document(bytes) => bytes.len() as u64,
             Self::Blob(descriptor) => descriptor.size,
+            Self::Packed(layer, _) => layer.descriptor.size,
         }
     }
 }
@@ -83,9 +88,8 @@ pub(crate) fn write_annotated(
     destination: &Destination,
 ) -> Result<u64> {
     let _share = env.store.share()?;
-    check_layers(env, images)?;
+    let entries = entries(env.store, images, form, annotations)?;
     let mut output = Output::create(destination)?;
-    let entries = entries(images, form, annotations)?;
     let total = entries.values().map(|content| padded(content.size())).sum::<u64>() + END;
     let label = images.iter().flat_map(|item| item.names).next();
     let label = label.map_or_else(|| "image".to_owned(), Reference::familiar);
@@ -97,8 +101,10 @@ pub(crate) fn write_annotated(
     Ok(total)
 }
 
-/// Returns all files of a layout, by name.
+/// Returns all files of a layout, by name. Finds a layer that is missing before anything is
+/// written.
 pub(crate) fn entries<'a>(
+    store: &Store,
     images: &[ArchiveImage<'a>],
     form: ArchiveForm,
     annotations: &[Annotation],
@@ -106,8 +112,9 @@ pub(crate) fn entries<'a>(
     let mut entries = BTreeMap::new();
     for ArchiveImage { image, .. } in images {
         let name = |descriptor: &Descriptor| documents::blob_name(&descriptor.digest);
-        for layer in &image.layers {
-            entries.insert(name(&layer.descriptor), Content::Blob(&layer.descriptor));
+        let diff_ids = diff_ids(&image.layers);
+        for (layer, entry) in Layer::all(&image.layers, &diff_ids).zip(&image.layers) {
+            entries.insert(name(&entry.descriptor), layer_content(store, layer, entry)?);
         }
         for blob in [&image.config, &image.manifest] {
             entries.insert(name(blob.descriptor()), Content::Document(blob.bytes()));
@@ -131,15 +138,18 @@ pub(crate) fn entries<'a>(
     Ok(entries)
 }
 
-/// Finds a layer that is missing before anything is written.
-pub(crate) fn check_layers(env: &Env<'_>, images: &[ArchiveImage<'_>]) -> Result<()> {
-    let layers = images.iter().flat_map(|item| &item.image.layers);
-    for layer in layers.map(|layer| &layer.descriptor) {
-        if env.store.blob_size(&layer.digest) != Some(layer.size) {
-            return Err(Error::LayerMissing { digest: Box::new(layer.digest) });
-        }
+fn layer_content<'a>(
+    store: &Store,
+    layer: Layer<'_>,
+    entry: &'a LayerEntry,
+) -> Result<Content<'a>> {
+    let descriptor = &entry.descriptor;
+    if store.blob_size(&descriptor.digest) == Some(descriptor.size) {
+        return Ok(Content::Blob(descriptor));
     }
-    Ok(())
+    let missing = || Error::LayerMissing { digest: Box::new(descriptor.digest) };
+    let origin = blob::is_virtual(store, layer)?.ok_or_else(missing)?;
+    Ok(Content::Packed(entry, origin))
 }
 
 const fn padded(size: u64) -> u64 {
@@ -163,6 +173,10 @@ impl ArchiveWriter<'_, '_> {
             Content::Bytes(bytes) => self.write(bytes)?,
             Content::Document(bytes) => self.write(bytes)?,
             Content::Blob(descriptor) => self.blob(descriptor)?,
+            Content::Packed(layer, origin) => {
+                packed(self.env, layer, *origin, self.output)?;
+                self.progress.set(self.done + size);
+            }
         }
         self.done += padded(size);
         tar::pad(&mut self.output.writer, size).map_err(self.output.failed())
@@ -189,6 +203,20 @@ impl ArchiveWriter<'_, '_> {
             self.progress.set(self.done + (descriptor.size - rest));
         }
         Ok(())
+    }
+}
+
+/// Packs a layer to where it goes.
+pub(crate) fn packed(
+    env: &Env<'_>,
+    layer: &LayerEntry,
+    origin: Origin,
+    output: &mut Output,
+) -> Result<()> {
+    let failed = output.failed();
+    match pack_known(env, origin, layer.diff_id, blob::PLAIN, &mut output.writer) {
+        Err(Error::Layer(lathe_layer::Error::WriteLayer { source })) => Err(failed(source)),
+        packed => packed.map(drop),
     }
 }
 

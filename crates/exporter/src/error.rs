@@ -67,6 +67,20 @@ pub enum Error {
         /// The diffID of the blob.
         actual: Box<DiffId>,
     },
+    /// A file of the store is not what it was when the layer was made.
+    #[error(
+        "`{}` has changed since its layer was made ({} now, not {}): files of the store must not \
+         be written to; build with `--no-cache` to make it again",
+        path.display(), actual.0, expected.0
+    )]
+    SnapshotChanged {
+        /// The directory with the layer's files.
+        path: PathBuf,
+        /// The diffID that was recorded.
+        expected: Box<DiffId>,
+        /// The diffID that the files give now.
+        actual: Box<DiffId>,
+    },
     /// Something of a layer cannot be made a second time here.
     #[error("squash `{}`: {reason}", path.display())]
     Squash {

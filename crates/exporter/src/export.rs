@@ -9,9 +9,9 @@ use crate::{
     Annotation, ArchiveImage, ArchiveSpec, Destination, Env, Error, ExportSpec, LayoutForm, Owners,
     Push, PushReport, Result, StoreSpec,
     archive::write_annotated,
-    form::formed,
+    form::{Way, formed},
     layout::write_layout,
-    push_by_digest,
+    push::{check_without_tag, push_formed},
     stored::{record_digest_name, store_image},
     tree::{self, Folder},
 };
@@ -104,10 +104,17 @@ impl Destination {
 
 /// Puts the image into the store, and pushes it from there.
 fn store(env: &Env<'_>, spec: &StoreSpec, request: &ExportRequest<'_>) -> Result<Receipt> {
-    let image = formed(env, request.image()?, &spec.form, request.annotations)?;
     let targets = push_targets(spec, request)?;
-    let mut receipt = image_receipt(&image, Vec::new());
+    for (target, push) in &targets {
+        if *push == Push::ByDigest {
+            check_without_tag(target)?;
+        }
+    }
+    let image = request.image()?;
+    let mut receipt = image_receipt(image, Vec::new());
     if !spec.unlisted {
+        let image = formed(env, image, &spec.form, request.annotations, Way::Here)?;
+        receipt = image_receipt(&image, Vec::new());
         // What has no tag in its registry has none here.
         if spec.push != Push::ByDigest {
             receipt.names = all_names(request.names, &spec.names);
@@ -123,11 +130,12 @@ fn store(env: &Env<'_>, spec: &StoreSpec, request: &ExportRequest<'_>) -> Result
             record_digest_name(env.store, &mut record, prefix)?;
         }
     }
-    for (target, push) in targets {
-        receipt.pushed.push(match push {
-            Push::ByDigest => push_by_digest(env, &image, &target)?,
-            Push::Yes | Push::No => crate::push(env, &image, &target)?,
-        });
+    for (target, _) in targets {
+        let form = (&spec.form, request.annotations);
+        let (image, report) = push_formed(env, image, form, target)?;
+        // What others can have is what the build is known by.
+        receipt.manifest = Some(image.manifest.descriptor().clone());
+        receipt.pushed.push(report);
     }
     Ok(receipt)
 }
@@ -153,7 +161,7 @@ fn push_targets(spec: &StoreSpec, request: &ExportRequest<'_>) -> Result<Vec<(Re
 }
 
 fn archive(env: &Env<'_>, spec: &ArchiveSpec, request: &ExportRequest<'_>) -> Result<Receipt> {
-    let image = formed(env, request.image()?, &spec.form, request.annotations)?;
+    let image = formed(env, request.image()?, &spec.form, request.annotations, Way::Out)?;
     let names = all_names(request.names, &spec.names);
     let annotations: Vec<Annotation> =
         request.annotations.iter().chain(&spec.form.annotations).cloned().collect();

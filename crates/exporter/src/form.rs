@@ -4,12 +4,41 @@
 //! What is in the layers stays, and so do the diffIDs, the config and the image id; the manifest
 //! is another one.
 
+use lathe_layer::Compression;
 use lathe_oci::{Blob, BuiltImage, Descriptor, ImageConfig, LayerEntry, Manifest, MediaType};
+use lathe_store::Store;
 
 use crate::{
-    Annotation, AnnotationTarget, Env, ImageForm, MediaTypes, Recompress, Result, annotation,
-    documents::to_json, layers::was_packed_here, recompress::blob_in_form,
+    Annotation, AnnotationTarget, Env, ImageForm, LayerForm, MediaTypes, Recompress, Result,
+    annotation, blob,
+    documents::to_json,
+    layers::{AT_ONCE, at_once},
+    origin::{Layer, diff_ids},
 };
+
+/// Whether an image leaves the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It stays: layers are compressed only where that was asked for.
+    Here,
+    /// It goes to others: plain layers are compressed on the way unless that was refused.
+    Out,
+}
+
+/// Returns the form that a layer shall have; `None` for as it is.
+pub(crate) fn wanted(
+    store: &Store,
+    layer: Layer<'_>,
+    form: &ImageForm,
+    way: Way,
+) -> Result<Option<LayerForm>> {
+    let is_plain = blob::compression(&layer.entry.descriptor) == Some(Compression::None);
+    match form.layers {
+        None => Ok((way == Way::Out && is_plain).then(LayerForm::default)),
+        Some(wanted) if form.recompress == Recompress::All => Ok(Some(wanted)),
+        Some(wanted) => Ok(layer.origin(store)?.map(|_| wanted)),
+    }
+}
 
 /// Returns the image in a form; `annotations` are those of the build.
 pub(crate) fn formed(
@@ -17,9 +46,32 @@ pub(crate) fn formed(
     image: &BuiltImage,
     form: &ImageForm,
     annotations: &[Annotation],
+    way: Way,
 ) -> Result<BuiltImage> {
     let _share = env.store.share()?;
-    let mut layers = reformed(env, image, form)?;
+    let diff_ids = diff_ids(&image.layers);
+    let layers: Vec<Layer<'_>> = Layer::all(&image.layers, &diff_ids).collect();
+    let positions: Vec<usize> = (0..layers.len()).collect();
+    let mut made = at_once(&positions, AT_ONCE, |at| {
+        let wanted = wanted(env.store, layers[*at], form, way)?;
+        let made = wanted.map(|wanted| blob::in_form(env, layers[*at], wanted)).transpose()?;
+        Ok((*at, made.unwrap_or_else(|| layers[*at].entry.descriptor.clone())))
+    })?;
+    made.sort_by_key(|(at, _)| *at);
+    let blobs = made.into_iter().map(|(_, blob)| blob).collect();
+    with_blobs(image, blobs, form, annotations)
+}
+
+/// Returns the image with these blobs for its layers, and the form's media types and remarks.
+pub(crate) fn with_blobs(
+    image: &BuiltImage,
+    blobs: Vec<Descriptor>,
+    form: &ImageForm,
+    annotations: &[Annotation],
+) -> Result<BuiltImage> {
+    let diff_ids = image.layers.iter().map(|layer| layer.diff_id);
+    let entry = |(diff_id, descriptor)| LayerEntry { diff_id, descriptor };
+    let mut layers: Vec<LayerEntry> = diff_ids.zip(blobs).map(entry).collect();
     let is_zstd = |layer: &LayerEntry| layer.descriptor.media_type == MediaType::OciLayerZstd;
     let media_types = match form.media_types {
         MediaTypes::Docker if form.forces_oci(annotations).is_some() => MediaTypes::Oci,
@@ -51,20 +103,6 @@ pub(crate) fn formed(
     }
     let manifest = Blob::new(manifest_type, to_json(&manifest));
     Ok(BuiltImage { manifest, config, layers })
-}
-
-/// Returns the layers, with blobs of the form that is asked for.
-fn reformed(env: &Env<'_>, image: &BuiltImage, form: &ImageForm) -> Result<Vec<LayerEntry>> {
-    let mut layers = image.layers.clone();
-    let Some(wanted) = form.layers else { return Ok(layers) };
-    let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-    for (position, layer) in layers.iter_mut().enumerate() {
-        let is_own = was_packed_here(env.store, &diff_ids[..=position])?;
-        if is_own || form.recompress == Recompress::All {
-            layer.descriptor = blob_in_form(env, layer, wanted, is_own)?;
-        }
-    }
-    Ok(layers)
 }
 
 /// Returns the name that a document or layer has in the one family of media types or the other.

@@ -15,7 +15,7 @@ use lathe_oci::Index;
 
 use crate::{
     Annotation, ArchiveForm, ArchiveImage, Env, Error, Result,
-    archive::{Content, check_layers, entries},
+    archive::{Content, entries, packed},
     documents,
     output::Output,
     progress::Progress,
@@ -30,13 +30,14 @@ pub(crate) fn write_layout(
     folder: &Path,
 ) -> Result<u64> {
     let _share = env.store.share()?;
-    check_layers(env, images)?;
+    let entries = entries(env.store, images, ArchiveForm::Oci, annotations)?;
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let index = merged_index(documents::index(images, annotations)?, folder)?;
     let label = folder.display().to_string();
-    let progress = Progress::start(env, TransferKind::Export, &label, None);
+    let total = entries.values().map(Content::size).sum();
+    let progress = Progress::start(env, TransferKind::Export, &label, Some(total));
     let mut written = 0;
-    for (name, content) in entries(images, ArchiveForm::Oci, annotations)? {
+    for (name, content) in entries {
         if env.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -91,6 +92,16 @@ fn write_entry(env: &Env<'_>, path: &Path, content: &Content<'_>) -> Result<u64>
             copy(&mut blob, output.writer.get_mut()).map_err(output.failed())?;
             output.finish()?;
             Ok(descriptor.size)
+        }
+        Content::Packed(layer, origin) => {
+            let size = layer.descriptor.size;
+            if fs::metadata(path).is_ok_and(|there| there.len() == size) {
+                return Ok(0);
+            }
+            let mut output = Output::file(path)?;
+            packed(env, layer, *origin, &mut output)?;
+            output.finish()?;
+            Ok(size)
         }
     }
 }

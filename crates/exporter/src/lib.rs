@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshots ─squash─► one snapshot in place of the topmost (`--squash`)
-//! snapshots ─layers─► LayerEntry[] ─(lathe_oci::assemble)─► BuiltImage ─export─► Receipt
+//! snapshots ─layers, Packing─► LayerEntry[] ─(lathe_oci::assemble)─► BuiltImage ─export─► Receipt
 //!                                                                       ├ the store, under names
 //!                                                                       ├ OCI layout, archive or folder
 //!                                                                       ├ docker archive
@@ -26,6 +26,7 @@
 
 mod annotation;
 mod archive;
+mod blob;
 mod documents;
 mod env;
 mod error;
@@ -34,10 +35,11 @@ mod form;
 mod layers;
 mod layout;
 mod load;
+mod origin;
 mod output;
+mod packing;
 mod progress;
 mod push;
-mod recompress;
 mod spec;
 mod squash;
 mod stored;
@@ -49,10 +51,10 @@ pub use archive::{ArchiveForm, ArchiveImage, write_archive};
 pub use env::{ClientResult, Env};
 pub use error::{Error, Result};
 pub use export::{ExportRequest, Receipt, export};
-pub use layers::{ImageLayer, layers, layers_in, unpacked_size};
+pub use layers::{ImageLayer, PackOptions, layers, unpacked_size};
 pub use load::{LoadedImage, load};
+pub use packing::{Packing, PackingRequest};
 pub use push::{PushReport, PushedLayer, push, push_by_digest};
-pub use recompress::compressed_image;
 pub use spec::{
     ArchiveSpec, Destination, ExportSpec, ImageForm, LayerForm, LayoutForm, LocalMode, LocalSpec,
     MediaTypes, PlatformSplit, Push, Recompress, SpecError, StoreSpec,

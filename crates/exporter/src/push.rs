@@ -1,11 +1,14 @@
 //! Pushing: the blobs that a repository does not have, then the manifest.
+//!
+//! Layers go several at once. One that has to be compressed first is sent while it is: the
+//! repository gets the bytes as they come, the store keeps them beside, and the manifest is
+//! written when all digests are known. Where a registry does not take that, the kept blob is sent
+//! in the usual way.
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    io::{self, Read, Write},
+    sync::{Condvar, Mutex, OnceLock, PoisonError, mpsc},
     thread,
 };
 
@@ -14,10 +17,19 @@ use lathe_oci::{Blob, BuiltImage, Descriptor, Digest, LayerEntry, Manifest, Refe
 use lathe_registry::{BlobSource, Client, Pushed};
 use lathe_store::Store;
 
-use crate::{Env, Error, Result, progress::Progress};
+use crate::{
+    Annotation, Env, Error, ImageForm, LayerForm, Result, blob,
+    form::{Way, wanted, with_blobs},
+    layers::{AT_ONCE, at_once},
+    origin::{Layer, diff_ids},
+    progress::Progress,
+};
 
 /// Uploads at once; docker has five by default.
 const UPLOADS: usize = 4;
+
+/// Pieces of a layer that are made and not sent yet, at most: of a few hundred kilobytes each.
+const PIECES: usize = 16;
 
 /// Largest manifest that is read, in bytes.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -36,7 +48,7 @@ pub struct PushReport {
 /// What became of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushedLayer {
-    /// The layer.
+    /// The layer, as the registry has it.
     pub entry: LayerEntry,
     /// How it came to be in the repository.
     pub outcome: Pushed,
@@ -44,116 +56,256 @@ pub struct PushedLayer {
     pub from: Option<Reference>,
 }
 
-/// Pushes an image to the repository that `target` names, under its tag.
+/// Pushes an image to the repository that `target` names, under its tag; plain layers are
+/// compressed on the way.
 ///
 /// Blobs that the registry has in another repository, as images here tell, are mounted from
 /// there. The record of the image in the store, if there is one, learns the digest.
 pub fn push(env: &Env<'_>, image: &BuiltImage, target: &Reference) -> Result<PushReport> {
-    push_to(env, image, target.clone().with_default_tag())
+    let target = target.clone().with_default_tag();
+    Ok(push_formed(env, image, (&ImageForm::default(), &[]), target)?.1)
 }
 
 /// Pushes an image to the repository that `target` names, without giving it a tag: it is found by
 /// its digest alone. A target with a tag is [`Error::TagByDigest`].
 pub fn push_by_digest(env: &Env<'_>, image: &BuiltImage, target: &Reference) -> Result<PushReport> {
+    check_without_tag(target)?;
+    Ok(push_formed(env, image, (&ImageForm::default(), &[]), target.clone())?.1)
+}
+
+pub(crate) fn check_without_tag(target: &Reference) -> Result<()> {
     if target.tag().is_some() {
         return Err(Error::TagByDigest(target.familiar(), target.familiar_name()));
     }
-    push_to(env, image, target.clone())
+    Ok(())
 }
 
-fn push_to(env: &Env<'_>, image: &BuiltImage, target: Reference) -> Result<PushReport> {
+/// Pushes an image in a form, with the build's remarks; returns it as the registry has it.
+pub(crate) fn push_formed(
+    env: &Env<'_>,
+    image: &BuiltImage,
+    (form, annotations): (&ImageForm, &[Annotation]),
+    target: Reference,
+) -> Result<(BuiltImage, PushReport)> {
     let _share = env.store.share()?;
     let client = (env.client)().map_err(Error::Client)?;
-    let sources = mount_sources(env.store, &target)?;
-    let cx = Cx { env, client: &client, target: &target, sources: &sources };
-    let outcomes = cx.push_layers(&image.layers)?;
+    let cx = Cx {
+        env,
+        client: &client,
+        target: &target,
+        sources: OnceLock::new(),
+        gate: Gate { free: Mutex::new(AT_ONCE), changed: Condvar::new() },
+    };
+    let layers = cx.push_layers(&image.layers, form)?;
+    let blobs = layers.iter().map(|layer| layer.entry.descriptor.clone()).collect();
+    let image = with_blobs(image, blobs, form, annotations)?;
     cx.push_document(&image.config)?;
     let media_type = &image.manifest.descriptor().media_type;
     let manifest = client.push_manifest(&target, media_type, image.manifest.bytes())?;
     record_pushed(env.store, image.id(), &target, &manifest.digest)?;
-    let layers = image
-        .layers
-        .iter()
-        .map(|layer| {
-            let outcome = outcomes[&layer.descriptor.digest];
-            let from = sources.get(&layer.descriptor.digest).cloned();
-            let from = from.filter(|_| outcome == Pushed::Mounted);
-            PushedLayer { entry: layer.clone(), outcome, from }
-        })
-        .collect();
-    Ok(PushReport { reference: target, manifest, layers })
+    let entries = image.layers.iter().cloned();
+    let layers = layers.into_iter().zip(entries).map(|(layer, entry)| PushedLayer { entry, ..layer });
+    let report = PushReport { reference: target, manifest, layers: layers.collect() };
+    Ok((image, report))
 }
 
 struct Cx<'a> {
     env: &'a Env<'a>,
     client: &'a Client,
     target: &'a Reference,
-    sources: &'a BTreeMap<Digest, Reference>,
+    /// Read when the first blob is missing.
+    sources: OnceLock<BTreeMap<Digest, Reference>>,
+    /// For those who compress.
+    gate: Gate,
 }
 
 impl Cx<'_> {
-    fn push_layers(&self, layers: &[LayerEntry]) -> Result<BTreeMap<Digest, Pushed>> {
+    fn push_layers(&self, entries: &[LayerEntry], form: &ImageForm) -> Result<Vec<PushedLayer>> {
+        let diff_ids = diff_ids(entries);
         // An image may have the same layer twice.
-        let blobs: BTreeMap<Digest, &Descriptor> =
-            layers.iter().map(|layer| (layer.descriptor.digest, &layer.descriptor)).collect();
-        let blobs: Vec<&Descriptor> = blobs.into_values().collect();
-        let next = AtomicUsize::new(0);
-        let outcomes = Mutex::new(Ok(BTreeMap::new()));
-        let work = || {
-            while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let pushed = self.push_layer(blob);
-                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-                match (&mut *outcomes, pushed) {
-                    (Ok(done), Ok(pushed)) => {
-                        done.insert(blob.digest, pushed);
-                    }
-                    (Ok(_), Err(error)) => {
-                        // The others end with the blob that they are at.
-                        next.store(blobs.len(), Ordering::Relaxed);
-                        *outcomes = Err(error);
-                    }
-                    (Err(_), _) => {}
-                }
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 1..blobs.len().min(UPLOADS) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let layers: BTreeMap<Digest, Layer<'_>> = Layer::all(entries, &diff_ids)
+            .map(|layer| (layer.entry.descriptor.digest, layer))
+            .collect();
+        let layers: Vec<(Digest, Layer<'_>)> = layers.into_iter().collect();
+        let pushed = at_once(&layers, UPLOADS, |(digest, layer)| {
+            Ok((*digest, self.push_layer(*layer, form)?))
+        })?;
+        let pushed: BTreeMap<Digest, PushedLayer> = pushed.into_iter().collect();
+        Ok(entries.iter().map(|entry| pushed[&entry.descriptor.digest].clone()).collect())
     }
 
-    fn push_layer(&self, blob: &Descriptor) -> Result<Pushed> {
-        if self.env.cancel.is_cancelled() {
+    fn push_layer(&self, layer: Layer<'_>, form: &ImageForm) -> Result<PushedLayer> {
+        let Env { store, cancel, .. } = self.env;
+        if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        if !self.env.store.has_blob(&blob.digest) {
-            // A base image's layer may be in the registry, though not here.
-            if self.client.blob_exists(self.target, blob)? {
-                return Ok(Pushed::AlreadyThere);
-            }
-            return Err(Error::LayerMissing { digest: Box::new(blob.digest) });
+        let form = wanted(store, layer, form, Way::Out)?;
+        let ready = match form {
+            None => Some(layer.entry.descriptor.clone()),
+            Some(form) => blob::found(store, layer, form)?,
+        };
+        let form = form.unwrap_or(blob::PLAIN);
+        let Some(descriptor) = ready else { return self.push_new(layer, form) };
+        if self.client.blob_exists(self.target, &descriptor)? {
+            return Ok(pushed(layer, descriptor, Pushed::AlreadyThere, None));
         }
-        self.push_blob(blob, &self.env.store.blob_path(&blob.digest))
+        if !store.has_blob(&descriptor.digest) {
+            // Of a plain layer the digest is known before its bytes are there; of a base image's
+            // the bytes may be nowhere.
+            if blob::is_virtual(store, layer)?.is_none() {
+                return Err(Error::LayerMissing { digest: Box::new(descriptor.digest) });
+            }
+            return self.push_new(layer, form);
+        }
+        self.upload(layer, descriptor)
+    }
+
+    /// Sends a blob of the store.
+    fn upload(&self, layer: Layer<'_>, blob: Descriptor) -> Result<PushedLayer> {
+        let sources = self.sources()?;
+        let from = sources.get(&blob.digest).or_else(|| sources.get(&layer.entry.diff_id.0));
+        let source = self.env.store.blob_path(&blob.digest);
+        let progress = self.progress(&blob);
+        let told = |done| progress.set(done);
+        let outcome = self.client.upload_blob(self.target, &blob, &source, from, &told)?;
+        Ok(pushed(layer, blob, outcome, from.filter(|_| outcome == Pushed::Mounted)))
+    }
+
+    /// Makes the blob of a layer and sends it meanwhile.
+    fn push_new(&self, layer: Layer<'_>, form: LayerForm) -> Result<PushedLayer> {
+        let _turn = self.gate.enter();
+        let (sender, pieces) = mpsc::sync_channel(PIECES);
+        let (told, done) = mpsc::channel();
+        let (made, sent) = thread::scope(|scope| {
+            let upload = scope.spawn(move || {
+                let mut content = Pieces { pieces, present: Vec::new(), at: 0 };
+                // An error there is the end here: who made the blob has it in the store.
+                let descriptor = move || done.recv().ok();
+                self.client.stream_blob(self.target, &mut content, descriptor, &|_| ())
+            });
+            let mut output = io::BufWriter::with_capacity(PIECE, Sending(Some(sender)));
+            let made = blob::make(self.env, layer, form, &mut output).and_then(|made| {
+                output.flush().map_err(Error::io("send", &self.env.store.blob_path(&made.digest)))?;
+                Ok(made)
+            });
+            match &made {
+                Ok(made) => drop(told.send(made.clone())),
+                Err(_) => drop(told),
+            }
+            drop(output);
+            (made, upload.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let made = made?;
+        match sent {
+            Ok(()) => Ok(pushed(layer, made, Pushed::Uploaded, None)),
+            Err(_) if self.env.cancel.is_cancelled() => Err(Error::Cancelled),
+            // Whatever it was, the usual way survives it or tells about it.
+            Err(_) if self.client.blob_exists(self.target, &made)? => {
+                Ok(pushed(layer, made, Pushed::AlreadyThere, None))
+            }
+            Err(_) => self.upload(layer, made),
+        }
     }
 
     fn push_document(&self, document: &Blob) -> Result<Pushed> {
-        self.push_blob(document.descriptor(), &document.bytes())
+        let blob = document.descriptor();
+        let source: &dyn BlobSource = &document.bytes();
+        let progress = self.progress(blob);
+        let told = |done| progress.set(done);
+        Ok(self.client.push_blob(self.target, blob, source, None, &told)?)
     }
 
-    fn push_blob(&self, blob: &Descriptor, source: &dyn BlobSource) -> Result<Pushed> {
-        let label = blob.digest.short();
-        let progress = Progress::start(self.env, TransferKind::Upload, &label, Some(blob.size));
-        let from = self.sources.get(&blob.digest);
-        let told = |done| progress.set(done);
-        Ok(self.client.push_blob(self.target, blob, source, from, &told)?)
+    fn progress(&self, blob: &Descriptor) -> Progress<'_> {
+        Progress::start(self.env, TransferKind::Upload, &blob.digest.short(), Some(blob.size))
+    }
+
+    fn sources(&self) -> Result<&BTreeMap<Digest, Reference>> {
+        if let Some(sources) = self.sources.get() {
+            return Ok(sources);
+        }
+        let found = mount_sources(self.env.store, self.target)?;
+        Ok(self.sources.get_or_init(|| found))
     }
 }
 
-/// Returns which other repositories of the target's registry have which layers, as far as images
-/// in the store tell that were pulled from or pushed to there.
+fn pushed(
+    layer: Layer<'_>,
+    descriptor: Descriptor,
+    outcome: Pushed,
+    from: Option<&Reference>,
+) -> PushedLayer {
+    let entry = LayerEntry { diff_id: layer.entry.diff_id, descriptor };
+    PushedLayer { entry, outcome, from: from.cloned() }
+}
+
+/// Bytes that go to the sending thread at a time.
+const PIECE: usize = 256 * 1024;
+
+/// Lets a few in at a time: whoever compresses has all cores busy, and buffers for each.
+struct Gate {
+    free: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// A place behind the gate.
+struct Turn<'a>(&'a Gate);
+
+impl Gate {
+    fn enter(&self) -> Turn<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_while(free, |free| *free == 0);
+        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Turn(self)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.changed.notify_one();
+    }
+}
+
+/// Hands bytes to another thread; when that one is gone they go nowhere.
+struct Sending(Option<mpsc::SyncSender<Vec<u8>>>);
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(sender) = &self.0
+            && sender.send(bytes.to_vec()).is_err()
+        {
+            self.0 = None;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What another thread hands over.
+struct Pieces {
+    pieces: mpsc::Receiver<Vec<u8>>,
+    present: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.present.len() {
+            // An error of the channel is the end.
+            self.present = self.pieces.recv().unwrap_or_default();
+            self.at = 0;
+        }
+        let count = (&self.present[self.at..]).read(buffer)?;
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Returns which other repositories of the target's registry have which layers (by digest of the
+/// blob or by diffID), as far as images in the store tell that were pulled from or pushed to there.
 fn mount_sources(store: &Store, target: &Reference) -> Result<BTreeMap<Digest, Reference>> {
     let mut sources = BTreeMap::new();
     for image in store.images()? {

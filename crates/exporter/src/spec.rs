@@ -148,7 +148,7 @@ pub enum PlatformSplit {
 /// What an image looks like: nothing of it changes what is in its layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageForm {
-    /// Form of the layers; gzip when `None`.
+    /// Form of the layers; when `None` gzip where the image leaves the store, else as they are.
     pub layers: Option<LayerForm>,
     /// Which layers have that form.
     pub recompress: Recompress,
@@ -258,16 +258,28 @@ impl ExportSpec {
         }
     }
 
-    /// Returns the form in which layers are best packed at once for these outputs: what they
-    /// agree on, else the usual one, from which the others are made.
-    pub fn packing(specs: &[Self]) -> LayerForm {
-        let usual = LayerForm::default();
-        let wanted = |spec: &Self| spec.form().and_then(|form| form.layers).unwrap_or(usual);
-        let mut forms = specs.iter().filter(|spec| spec.needs_image()).map(wanted);
-        match forms.next() {
-            Some(first) if forms.all(|other| other == first) => first,
-            _ => usual,
-        }
+    /// Returns the form in which these outputs need the blobs of new layers, so that one pass over
+    /// the files makes diffID and blob; `None` where no output needs one, or sends it while it is
+    /// made. Where outputs need several forms it is the first one's.
+    pub fn packing(specs: &[Self]) -> Option<LayerForm> {
+        specs.iter().find_map(|spec| match spec {
+            Self::Archive(ArchiveSpec { form, .. }) => Some(form.layers.unwrap_or_default()),
+            Self::Store(StoreSpec { form, .. }) => form.layers,
+            _ => None,
+        })
+    }
+
+    /// Returns the form in which these outputs need blobs at the end, pushed ones too.
+    pub fn traveling(specs: &[Self]) -> Option<LayerForm> {
+        let pushed = || {
+            specs.iter().find_map(|spec| match spec {
+                Self::Store(StoreSpec { form, push: Push::Yes | Push::ByDigest, .. }) => {
+                    Some(form.layers.unwrap_or_default())
+                }
+                _ => None,
+            })
+        };
+        Self::packing(specs).or_else(pushed)
     }
 
     /// Returns the registries to which it may speak HTTP, or whose certificates are not checked

@@ -17,7 +17,7 @@ use lathe_store::{SnapshotId, Store};
 
 use crate::{
     Env, Error, Result,
-    layers::pack_request,
+    origin::pack_request,
     progress::{Progress, Watched},
 };
 
@@ -75,8 +75,6 @@ fn apply(env: &Env<'_>, snapshot: SnapshotId, root: &Root, progress: &Progress<'
         let packer = scope.spawn(move || {
             pack_request(env, snapshot, |request| {
                 let writer = BufWriter::with_capacity(BUFFER, writer);
-                let request =
-                    lathe_layer::PackRequest { compression: Compression::None, ..request };
                 let (mut writer, _) =
                     lathe_layer::pack_to(&request, Watched::new(writer, progress))?;
                 Ok(writer.flush().map_err(|source| lathe_layer::Error::WriteLayer { source })?)

@@ -1,16 +1,16 @@
 //! Images in the store: put there after a build, taken from there to be saved or pushed.
 
 use lathe_oci::{
-    Blob, BuiltImage, ChainId, DiffId, ImageConfig, LayerEntry, Manifest, MediaType, Reference,
+    Blob, BuiltImage, Descriptor, DiffId, ImageConfig, LayerEntry, Manifest, MediaType, Reference,
 };
 use lathe_store::{ImageRecord, Store};
 
-use crate::{Env, Error, Result, documents::to_json, layers::pack_again};
+use crate::{Env, Result, blob, documents::to_json, origin::Layer};
 
 /// Largest manifest or config that is read, in bytes: the limit of the common registries.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
 
-/// Puts an image whose layers are in the store there under its names, or without any. `size` is
+/// Puts an image whose layers are in the store, or can be packed from there, there under its names, or without any. `size` is
 /// the unpacked size of its layers in bytes.
 pub fn store_image(
     store: &Store,
@@ -57,10 +57,15 @@ pub(crate) fn record_digest_name(
     Ok(())
 }
 
-/// Returns an image of the store with all its layers there.
+/// Returns an image of the store with all its layers there: as blobs, or to be packed where they
+/// go to.
 ///
 /// A layer whose blob is gone (another image brought its files) is replaced by a blob with the
-/// same diffID, packed anew if need be. The image keeps its id then, its manifest is another.
+/// same diffID, or by the plain layer that can be packed. The image keeps its id then, its manifest
+/// is another.
+///
+/// # Errors
+/// [`Error::LayerMissing`](crate::Error::LayerMissing) where a layer can be had nowhere here.
 pub fn stored_image(env: &Env<'_>, record: &ImageRecord) -> Result<BuiltImage> {
     let _share = env.store.share()?;
     let bytes = env.store.read_blob(&record.manifest.digest, DOCUMENT_LIMIT)?;
@@ -75,20 +80,20 @@ pub fn stored_image(env: &Env<'_>, record: &ImageRecord) -> Result<BuiltImage> {
             lathe_oci::Error::LayerCount { layers, diff_ids: diff_ids.len(), history }.into()
         );
     }
+    let entry = |(descriptor, diff_id): (&Descriptor, &DiffId)| LayerEntry {
+        diff_id: *diff_id,
+        descriptor: descriptor.clone(),
+    };
+    let mut layers: Vec<LayerEntry> = manifest.layers.iter().zip(diff_ids).map(entry).collect();
     let mut replaced = false;
-    for (position, layer) in manifest.layers.iter_mut().enumerate() {
-        if !env.store.has_blob(&layer.digest) {
-            *layer = replacement(env, diff_ids, position, layer)?;
+    let found = layers.clone();
+    for (at, layer) in Layer::all(&found, diff_ids).enumerate() {
+        if !blob::is_available(env.store, layer)? {
+            layers[at].descriptor = replacement(env, layer)?;
+            manifest.layers[at] = layers[at].descriptor.clone();
             replaced = true;
         }
     }
-    let layers = manifest.layers.iter().zip(diff_ids);
-    let layers = layers
-        .map(|(descriptor, diff_id)| LayerEntry {
-            diff_id: *diff_id,
-            descriptor: descriptor.clone(),
-        })
-        .collect();
     let config_type = manifest.config.media_type.clone();
     let media_type = manifest.media_type.clone().unwrap_or(MediaType::OciManifest);
     let bytes = if replaced { to_json(&manifest) } else { bytes };
@@ -99,20 +104,10 @@ pub fn stored_image(env: &Env<'_>, record: &ImageRecord) -> Result<BuiltImage> {
     })
 }
 
-fn replacement(
-    env: &Env<'_>,
-    diff_ids: &[DiffId],
-    position: usize,
-    layer: &lathe_oci::Descriptor,
-) -> Result<lathe_oci::Descriptor> {
-    let missing = || Error::LayerMissing { digest: Box::new(layer.digest) };
-    let diff_id = diff_ids[position];
-    if let Some(found) = env.store.blob_for_diff_id(diff_id)? {
+fn replacement(env: &Env<'_>, layer: Layer<'_>) -> Result<Descriptor> {
+    if let Some(found) = env.store.blob_for_diff_id(layer.entry.diff_id)? {
         return Ok(found);
     }
-    let chain = ChainId::of(&diff_ids[..=position]).ok_or_else(missing)?;
-    let snapshot = env.store.snapshot_for_chain(chain)?.ok_or_else(missing)?;
-    // A tar that another tool made is rarely met byte by byte; then there is nothing to be done.
-    let packed = pack_again(env, snapshot)?.entry;
-    if packed.diff_id == diff_id { Ok(packed.descriptor) } else { Err(missing()) }
+    // That is the plain one where the layer was made here.
+    blob::in_form(env, layer, blob::PLAIN)
 }

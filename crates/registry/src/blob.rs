@@ -10,7 +10,7 @@ use lathe_oci::{Descriptor, Digest, Reference};
 
 use crate::{
     Client, Error, Result, RetryPolicy,
-    auth::pull_scope,
+    auth::{pull_scope, push_scope},
     endpoint::Endpoint,
     manifest::repository_at,
     transport::{Call, Exchange, Method, Target},
@@ -90,7 +90,7 @@ impl Client {
     /// Tells whether a repository has a blob. Mirrors are not asked: who wants to know is
     /// about to push.
     pub fn blob_exists(&self, reference: &Reference, descriptor: &Descriptor) -> Result<bool> {
-        let scopes = [pull_scope(reference.repository())];
+        let scopes = [push_scope(reference.repository())];
         self.push(reference, &scopes, |call| self.has_blob(call, reference, descriptor))
     }
 

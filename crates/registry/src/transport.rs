@@ -51,8 +51,8 @@ pub(crate) enum Body<'a> {
         source: &'a dyn BlobSource,
         /// Where the part begins, in bytes.
         offset: u64,
-        /// How long it is, in bytes.
-        length: u64,
+        /// How long it is, in bytes; `None` for up to the end, wherever that will be.
+        length: Option<u64>,
         /// Told where in the blob the transfer is.
         progress: &'a (dyn Fn(u64) + Sync),
     },
@@ -369,19 +369,19 @@ impl Client {
                 let mut reader = SendReader {
                     inner,
                     at: offset,
-                    end: offset + length,
+                    end: length.map(|length| offset + length),
                     progress,
                     cancel: self.cancel(),
                     error: &content_error,
                 };
-                builder
-                    .header("Content-Length", length.to_string())
-                    .body(SendBody::from_reader(&mut reader))
-                    .map(|request| {
-                        let patient =
-                            agent.configure_request(request).timeout_per_read(Some(COMMIT)).build();
-                        agent.run(patient)
-                    })
+                if let Some(length) = length {
+                    builder = builder.header("Content-Length", length.to_string());
+                }
+                builder.body(SendBody::from_reader(&mut reader)).map(|request| {
+                    let patient =
+                        agent.configure_request(request).timeout_per_read(Some(COMMIT)).build();
+                    agent.run(patient)
+                })
             }
         };
         let result = sent.map_err(ureq::Error::from).and_then(|result| result);
@@ -413,7 +413,8 @@ fn settled(result: Result<Answer>, exchange: &Exchange<'_>, login: &str) -> Resu
 struct SendReader<'a> {
     inner: Box<dyn Read + 'a>,
     at: u64,
-    end: u64,
+    /// Where the part ends; `None` where its reader does.
+    end: Option<u64>,
     progress: &'a (dyn Fn(u64) + Sync),
     cancel: &'a Cancel,
     /// Keeps the source's error, which must not be taken for the connection's.
@@ -422,7 +423,8 @@ struct SendReader<'a> {
 
 impl Read for SendReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        let left = self.end.map_or(u64::MAX, |end| end - self.at);
+        let left = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         if left == 0 {
             return Ok(0);
         }
@@ -431,7 +433,7 @@ impl Read for SendReader<'_> {
         }
         let result = match self.inner.read(&mut buffer[..left]) {
             // ureq would wait forever for the bytes that it announced.
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) if self.end.is_some() => Err(io::ErrorKind::UnexpectedEof.into()),
             other => other,
         };
         match result {

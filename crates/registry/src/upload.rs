@@ -4,16 +4,18 @@
 //! The usual way is POST for a session and one PUT with all of the bytes. When the
 //! connection breaks, the registry is asked how far it got and the rest is sent by PATCH;
 //! a registry that forgot, or keeps no partial uploads, gets a new session. A registry (or
-//! a proxy before it) that does not take the one PUT gets chunks.
+//! a proxy before it) that does not take the one PUT gets chunks. A blob that is still being made
+//! goes by one PATCH of unknown length, as docker sends all of them.
 
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::PathBuf,
+    sync::{Mutex, PoisonError},
 };
 
-use lathe_oci::{Descriptor, Reference};
+use lathe_oci::{Descriptor, Digest, MediaType, Reference};
 
 use crate::{
     Client, Error, Result, RetryPolicy,
@@ -60,6 +62,18 @@ impl BlobSource for Vec<u8> {
     fn open(&self, offset: u64) -> io::Result<Box<dyn Read + '_>> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
         Ok(Box::new(&self[start..]))
+    }
+}
+
+/// Bytes that come once: a second reader would have only what the first one left.
+struct OnceSource<'a>(Mutex<Option<&'a mut (dyn Read + Send)>>);
+
+impl BlobSource for OnceSource<'_> {
+    fn open(&self, _: u64) -> io::Result<Box<dyn Read + '_>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(content) => Ok(Box::new(content)),
+            None => Err(io::Error::other("it has been sent already")),
+        }
     }
 }
 
@@ -131,11 +145,81 @@ impl Client {
             if self.has_blob(call, reference, descriptor)? {
                 return Ok(Pushed::AlreadyThere);
             }
-            let upload = Upload::new(self, call, reference, descriptor, source, progress);
-            match upload.start(from)? {
-                Started::Mounted => Ok(Pushed::Mounted),
-                Started::Session(session) => upload.run(session).map(|()| Pushed::Uploaded),
+            self.send_blob(call, (reference, descriptor), source, from, progress)
+        })
+    }
+
+    /// As [`Client::push_blob`], for a blob that the repository does not have, as
+    /// [`Client::blob_exists`] said.
+    pub fn upload_blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        source: &dyn BlobSource,
+        from: Option<&Reference>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Pushed> {
+        let from = from.filter(|from| {
+            from.registry() == reference.registry() && from.repository() != reference.repository()
+        });
+        let scopes = scopes(reference, from);
+        self.push(reference, &scopes, |call| {
+            self.send_blob(call, (reference, descriptor), source, from, progress)
+        })
+    }
+
+    fn send_blob(
+        &self,
+        call: Call<'_>,
+        (reference, descriptor): (&Reference, &Descriptor),
+        source: &dyn BlobSource,
+        from: Option<&Reference>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Pushed> {
+        let upload = Upload::new(self, call, reference, descriptor, source, progress);
+        match upload.start(from)? {
+            Started::Mounted => Ok(Pushed::Mounted),
+            Started::Session(session) => upload.run(session).map(|()| Pushed::Uploaded),
+        }
+    }
+
+    /// Sends a blob while it is being made: neither its size nor its digest is known before
+    /// `content` has ended, when `descriptor` tells them; `None` gives the upload up.
+    ///
+    /// What has been sent cannot be sent again, so nothing is tried twice: after an error whoever
+    /// has kept the bytes uses [`Client::upload_blob`].
+    pub fn stream_blob(
+        &self,
+        reference: &Reference,
+        content: &mut (dyn Read + Send),
+        descriptor: impl FnOnce() -> Option<Descriptor>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let scopes = scopes(reference, None);
+        let source = OnceSource(Mutex::new(Some(content)));
+        let subject = format!("push a layer to {}", reference.familiar_name());
+        let unknown = Descriptor::new(MediaType::OciLayer, Digest::of(&[]), 0);
+        self.push(reference, &scopes, |call| {
+            let upload = Upload {
+                subject,
+                ..Upload::new(self, call, reference, &unknown, &source, progress)
+            };
+            let mut session = upload.restart()?;
+            let body = Body::Stream { source: &source, offset: 0, length: None, progress };
+            let exchange = Exchange::new(Method::PATCH, &upload.subject)
+                .header("Content-Type", "application/octet-stream")
+                .body(body);
+            let answer = self.send(call, &exchange, Target::Url(&session.location))?;
+            if !matches!(answer.status, 200..=299) {
+                return Err(upload.refused(answer));
             }
+            session.location = upload.location(&answer)?;
+            answer.drain();
+            let Some(descriptor) = descriptor() else {
+                upload.abandon(&session);
+                return Err(Error::Canceled);
+            };
+            Upload { descriptor: &descriptor, ..upload }.put(&session.location, descriptor.size, 0)
         })
     }
 }
@@ -334,7 +418,12 @@ impl<'a> Upload<'a> {
     }
 
     fn stream(&self, offset: u64, length: u64) -> Body<'_> {
-        Body::Stream { source: self.source, offset, length, progress: self.progress }
+        Body::Stream {
+            source: self.source,
+            offset,
+            length: Some(length),
+            progress: self.progress,
+        }
     }
 
     /// Ends a session that is not wanted; the registry would do so by itself some day.

@@ -48,7 +48,6 @@ pub fn push(engine: &Engine, name: &str) -> Result<PushReport> {
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);
     let image = lathe_exporter::stored_image(&env, &image)?;
-    let image = lathe_exporter::compressed_image(&env, image)?;
     Ok(lathe_exporter::push(&env, &image, &reference)?)
 }
 
