@@ -3,8 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use lathe_event::{Cancel, NullSink};
-use lathe_exporter::{Owners, layers, store_image};
-use lathe_layer::Compression;
+use lathe_exporter::{Owners, PackOptions, layers, store_image};
 use lathe_oci::{
     BuiltImage, Descriptor, Digest, History, ImageConfig, Index, MediaType, Platform, Reference,
 };
@@ -72,7 +71,7 @@ impl Fixture {
         }
         let client = || self.engine.client().map_err(Into::into);
         let env = self.engine.exporter_env(&client);
-        let layers = layers(&env, &chain, Compression::Gzip, Some(0)).unwrap();
+        let layers = layers(&env, &[], &chain, PackOptions { form: None, epoch: Some(0) }).unwrap();
         let created = Some(format!("2024-01-{:02}T00:00:00Z", recipe.day));
         let step = |text: &str, empty_layer| History {
             created: created.clone(),
@@ -390,12 +389,12 @@ fn a_pushed_image_is_pulled_again() {
     let name = format!("{host}/team/app:1");
     let image = from.build(&Recipe { names: &[&name], layers: &["one", "two"], ..PLAIN });
     let report = push(&from.engine, &name).unwrap();
-    let digest = image.manifest.digest();
+    let digest = report.manifest.digest;
     let layer = |index: usize| image.layers[index].diff_id.0.short();
     let expected = [
         format!("{}: Pushed", layer(1)),
         format!("{}: Pushed", layer(0)),
-        format!("1: digest: {digest} size: {}", image.manifest.bytes().len()),
+        format!("1: digest: {digest} size: {}", report.manifest.size),
     ];
     assert_eq!(push_lines(&report), expected);
     let expected = format!("{}: Layer already exists", layer(1));

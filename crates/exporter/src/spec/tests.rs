@@ -236,17 +236,32 @@ fn what_makes_no_difference_is_told() {
 }
 
 #[test]
-fn layers_are_packed_as_all_outputs_want_them() {
+fn layers_are_packed_as_outputs_need_them() {
+    type Form = Option<(Compression, Option<u8>)>;
     #[track_caller]
-    fn check(outputs: &[&str], compression: Compression, level: Option<u8>) {
+    fn check(outputs: &[&str], now: Form, traveling: Form) {
         let specs: Vec<_> = outputs.iter().map(|text| ExportSpec::parse(text).unwrap()).collect();
-        assert_eq!(ExportSpec::packing(&specs), LayerForm { compression, level }, "{outputs:?}");
+        let expected = now.map(|(compression, level)| LayerForm { compression, level });
+        assert_eq!(ExportSpec::packing(&specs), expected, "{outputs:?}");
+        let expected = traveling.map(|(compression, level)| LayerForm { compression, level });
+        assert_eq!(ExportSpec::traveling(&specs), expected, "{outputs:?}");
     }
-    check(&[], Compression::Gzip, None);
-    check(&["out"], Compression::Gzip, None);
-    check(&["type=image,compression=zstd", "out"], Compression::Zstd, None);
-    check(&["type=image,compression=zstd", "type=image"], Compression::Gzip, None);
-    check(&["type=image,compression-level=1"], Compression::Gzip, Some(1));
+    const GZIP: Form = Some((Compression::Gzip, None));
+    const ZSTD: Form = Some((Compression::Zstd, None));
+    // What stays here needs no blobs.
+    check(&[], None, None);
+    check(&["out"], None, None);
+    check(&["type=image", "type=docker"], None, None);
+    check(&["type=oci,dest=x"], GZIP, GZIP);
+    check(&["type=docker,dest=x"], GZIP, GZIP);
+    check(&["type=image", "type=oci,dest=x,compression=zstd"], ZSTD, ZSTD);
+    check(&["type=image,compression=zstd", "out"], ZSTD, ZSTD);
+    let low = Some((Compression::Gzip, Some(1)));
+    check(&["type=image,compression-level=1"], low, low);
+    // What is pushed is made while it is sent, where nothing else hides the work.
+    check(&["type=image,push=true"], None, GZIP);
+    check(&["type=registry,compression=zstd"], ZSTD, ZSTD);
+    check(&["type=registry", "type=oci,dest=x,compression=zstd"], ZSTD, ZSTD);
 }
 
 #[test]

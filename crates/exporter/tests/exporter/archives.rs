@@ -12,7 +12,7 @@ use lathe_exporter::{
     Annotation, ArchiveForm, ArchiveImage, Destination, Error, ExportRequest, ExportSpec, export,
     write_archive,
 };
-use lathe_oci::{Digest, Index, Reference};
+use lathe_oci::{Descriptor, DiffId, Digest, Index, Manifest, MediaType, Reference};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, name, request};
@@ -65,7 +65,7 @@ fn an_oci_archive_has_the_image_under_its_names() {
         .iter()
         .zip([("localhost:5000/app:1", "1"), ("docker.io/library/other:2", "2")])
     {
-        assert_eq!(manifest.digest, *image.manifest.digest());
+        assert_eq!(Some(manifest.digest), receipt.manifest.as_ref().map(|made| made.digest));
         assert_eq!(manifest.annotations["io.containerd.image.name"], full);
         assert_eq!(manifest.annotations["org.opencontainers.image.ref.name"], tag);
     }
@@ -130,16 +130,23 @@ fn a_folder_collects_images_and_names_move() {
         };
         index.manifests.iter().map(describe).collect::<Vec<_>>()
     };
-    let (one, two) = (*first.manifest.digest(), *second.manifest.digest());
+    let written = |image| {
+        let elsewhere = fixture.path("elsewhere").display().to_string();
+        let spec = ExportSpec::parse(&format!("type=oci,dest={elsewhere},tar=false")).unwrap();
+        let receipt = export(&fixture.env(), &spec, &request(image, &[])).unwrap();
+        receipt.manifest.unwrap().digest
+    };
+    let (one, two) = (written(&first), written(&second));
     let (a, b) = ("docker.io/library/a:latest".to_owned(), "docker.io/library/b:latest".to_owned());
     assert_eq!(add(&first, &[name("a")]), [(one, a.clone())]);
     assert_eq!(add(&second, &[name("b")]), [(one, a.clone()), (two, b.clone())]);
     assert_eq!(add(&second, &[name("a")]), [(two, b.clone()), (two, a.clone())]);
     assert_eq!(add(&first, &[]), [(two, b.clone()), (two, a.clone()), (one, String::new())]);
     assert_eq!(add(&first, &[]), [(two, b), (two, a), (one, String::new())]);
-    for layer in &first.layers {
-        let path = folder.join("blobs/sha256").join(layer.descriptor.digest.hex());
-        assert_eq!(Digest::of(&fs::read(path).unwrap()), layer.descriptor.digest);
+    let manifest = fs::read(folder.join("blobs/sha256").join(one.hex())).unwrap();
+    for layer in Manifest::parse(&manifest).unwrap().layers {
+        let path = folder.join("blobs/sha256").join(layer.digest.hex());
+        assert_eq!(Digest::of(&fs::read(path).unwrap()), layer.digest);
     }
 }
 
@@ -151,13 +158,15 @@ fn what_fails_leaves_the_old_file() {
     let path = fixture.path("x.tar");
     fs::write(&path, "old").unwrap();
     let spec = ExportSpec::parse(&format!("type=docker,dest={}", path.display())).unwrap();
-    let attempt = || export(&fixture.env(), &spec, &request(&image, &[])).unwrap_err();
-    fixture.cancel.cancel();
-    assert!(matches!(attempt(), Error::Cancelled));
-    let lost = image.layers[0].descriptor.digest;
-    fs::remove_file(fixture.store.blob_path(&lost)).unwrap();
-    let error = attempt();
+    let attempt = |image| export(&fixture.env(), &spec, &request(image, &[])).unwrap_err();
+    let lost = Digest::of(b"lost");
+    let mut without = image.clone();
+    without.layers[0].diff_id = DiffId(lost);
+    without.layers[0].descriptor = Descriptor::new(MediaType::OciLayerGzip, lost, 4);
+    let error = attempt(&without);
     assert!(matches!(&error, Error::LayerMissing { digest } if **digest == lost), "{error}");
+    fixture.cancel.cancel();
+    assert!(matches!(attempt(&image), Error::Cancelled));
     assert_eq!(fs::read(&path).unwrap(), b"old");
     let names: Vec<_> = fs::read_dir(fixture.folder.path()).unwrap().collect();
     assert_eq!(names.len(), 2, "{names:?}");

@@ -3,8 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use lathe_event::{Cancel, Event, RecordingSink, TransferKind};
-use lathe_exporter::{ClientResult, Env, ExportRequest, ImageLayer, Owners, layers};
-use lathe_layer::Compression;
+use lathe_exporter::{ClientResult, Env, ExportRequest, ImageLayer, Owners, PackOptions, layers};
 use lathe_oci::{BuiltImage, History, ImageConfig, Reference};
 use lathe_registry::{Client, ClientOptions};
 use lathe_snapshot::{Driver, Snapshots};
@@ -74,9 +73,9 @@ impl Fixture {
         active.commit().unwrap()
     }
 
-    /// Makes the image of a chain of snapshots, whose layers lie in the store afterwards.
+    /// Makes the image of a chain of snapshots, whose layers are known afterwards.
     pub(crate) fn image(&self, chain: &[SnapshotId]) -> BuiltImage {
-        assemble(layers(&self.env(), chain, Compression::Gzip, None).unwrap())
+        assemble(layers(&self.env(), &[], chain, PackOptions::default()).unwrap())
     }
 
     /// Makes an image of two layers.

@@ -3,15 +3,15 @@
 use std::{fs, io::Read as _, path::Path};
 
 use lathe_exporter::{
-    Annotation, Env, ExportRequest, ExportSpec, LayerForm, Owners, Receipt, export, layers,
-    layers_in,
+    Annotation, ArchiveForm, ArchiveImage, Destination, Env, ExportRequest, ExportSpec, LayerForm,
+    Owners, PackOptions, Receipt, export, layers, write_archive,
 };
 use lathe_layer::Compression;
 use lathe_oci::{
     BuiltImage, Descriptor, DiffId, Digest, ImageConfig, Index, LayerEntry, Manifest, MediaType,
     Reference,
 };
-use lathe_store::LayerRecord;
+use lathe_store::{LayerRecord, SnapshotId};
 
 use crate::fixture::{Fixture, assemble, name, request};
 
@@ -53,13 +53,27 @@ fn types(manifest: &Manifest) -> Vec<MediaType> {
     manifest.layers.iter().map(|layer| layer.media_type.clone()).collect()
 }
 
+/// Returns the tar of a snapshot's layer.
+fn plain_layer(fixture: &Fixture, snapshot: SnapshotId) -> Vec<u8> {
+    let found = layers(&fixture.env(), &[], &[snapshot], PackOptions::default()).unwrap();
+    let image = assemble(found);
+    let path = fixture.path("plain.tar");
+    let images = [ArchiveImage { image: &image, names: &[] }];
+    write_archive(&fixture.env(), &images, ArchiveForm::Oci, &Destination::File(path.clone()))
+        .unwrap();
+    let mut archive = tar::Archive::new(fs::File::open(path).unwrap());
+    let hex = image.layers[0].diff_id.0.hex().to_owned();
+    let is_layer = |entry: &tar::Entry<'_, fs::File>| entry.path().unwrap().ends_with(&hex);
+    let mut layer = archive.entries().unwrap().map(Result::unwrap).find(is_layer).unwrap();
+    let mut bytes = Vec::new();
+    layer.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 /// Makes an image of a pulled layer and one that was packed here.
 fn pulled_and_own(fixture: &Fixture) -> BuiltImage {
     let base = fixture.snapshot(None, &[("etc/os", "test\n")]);
-    let found = layers(&fixture.env(), &[base], Compression::None, None).unwrap();
-    let mut plain = Vec::new();
-    let plain_blob = found[0].entry.descriptor.digest;
-    fixture.store.open_blob(&plain_blob).unwrap().read_to_end(&mut plain).unwrap();
+    let plain = plain_layer(fixture, base);
     // As another tool compresses it, which is not as it would be packed here.
     let mut gzip =
         flate2::GzBuilder::new().comment("pulled").write(Vec::new(), flate2::Compression::best());
@@ -79,10 +93,9 @@ fn pulled_and_own(fixture: &Fixture) -> BuiltImage {
         unpacked_size: 5,
     };
     fixture.store.record_layer(&record).unwrap();
-    fs::remove_file(fixture.store.blob_path(&plain_blob)).unwrap();
     fixture.store.memo_clear(&lathe_store::Store::snapshot_namespace(base, "packed")).unwrap();
     let top = fixture.snapshot(Some(snapshot), &[("app/data", "content of the second layer\n")]);
-    assemble(layers(&fixture.env(), &[snapshot, top], Compression::Gzip, None).unwrap())
+    assemble(layers(&fixture.env(), &[], &[snapshot, top], PackOptions::default()).unwrap())
 }
 
 #[test]
@@ -117,6 +130,13 @@ fn own_layers_are_compressed_as_asked_and_pulled_ones_if_forced() {
     assert_eq!((again, fixture.packed()), (low, 0));
 }
 
+/// Gives a file of one snapshot the times of that of another.
+fn copy_times(fixture: &Fixture, from: SnapshotId, to: SnapshotId, name: &str) {
+    let path = |snapshot| fixture.snapshots.changes(snapshot).join(name);
+    let time = fs::metadata(path(from)).unwrap().modified().unwrap();
+    fs::File::open(path(to)).unwrap().set_modified(time).unwrap();
+}
+
 #[test]
 fn packing_in_a_form_and_converting_to_it_is_the_same() {
     let Some(fixture) = Fixture::new("packing_in_a_form_and_converting_to_it_is_the_same") else {
@@ -128,13 +148,22 @@ fn packing_in_a_form_and_converting_to_it_is_the_same() {
         (",compression-level=1", LayerForm { compression: Compression::Gzip, level: Some(1) }),
     ] {
         for epoch in [None, Some(1_000_000)] {
-            let plain = layers(&fixture.env(), &[base], Compression::Gzip, epoch).unwrap();
-            let image = assemble(plain);
+            let made = |form| {
+                layers(&fixture.env(), &[], &[base], PackOptions { form, epoch }).unwrap()
+            };
+            let image = assemble(made(None));
             let folder = fixture.path(&format!("out{epoch:?}"));
             let (_, manifest, _) = layout(&fixture.env(), &image, &folder, options, &[]);
-            let direct = layers_in(&fixture.env(), &[base], form, epoch).unwrap();
-            assert_eq!(manifest.layers, [direct[0].entry.descriptor.clone()], "{options}");
+            // As if nothing were known of the snapshot.
+            let other = fixture.snapshot(None, &[("a", &"text ".repeat(1000))]);
+            for name in ["", "a"] {
+                copy_times(&fixture, base, other, name);
+            }
+            let options = PackOptions { form: Some(form), epoch };
+            let direct = layers(&fixture.env(), &[], &[other], options).unwrap();
             assert_eq!(image.layers[0].diff_id, direct[0].entry.diff_id);
+            let blobs = fixture.store.blobs_for_diff_id(direct[0].entry.diff_id).unwrap();
+            assert!(blobs.contains(&manifest.layers[0]), "{options:?}");
         }
     }
 }
@@ -145,7 +174,9 @@ fn a_blob_that_holds_another_layer_is_not_converted() {
         return;
     };
     let (mut image, _) = fixture.small_image();
-    image.layers[0].descriptor = image.layers[1].descriptor.clone();
+    let blob = fixture.store.put_blob(b"not what the image says").unwrap();
+    image.layers[0].diff_id = DiffId(Digest::of(b"what the image says"));
+    image.layers[0].descriptor = Descriptor::new(MediaType::OciLayer, blob, 23);
     let spec = ExportSpec::parse("type=image,compression=zstd,force-compression=true").unwrap();
     let request = ExportRequest {
         image: Some(&image),

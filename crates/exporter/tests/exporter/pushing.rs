@@ -3,14 +3,16 @@
 use std::io::Read as _;
 
 use lathe_exporter::{
-    ExportRequest, ExportSpec, Owners, compressed_image, export, layers, push, store_image,
+    ExportRequest, ExportSpec, Owners, export, push, store_image,
 };
-use lathe_layer::Compression;
 use lathe_oci::{Digest, MediaType, Reference};
 use lathe_registry::Pushed;
-use lathe_testkit::registry::FakeRegistry;
+use lathe_testkit::{
+    debian_registry::{DebianRegistry, Users},
+    registry::FakeRegistry,
+};
 
-use crate::fixture::{Fixture, assemble, name, request};
+use crate::fixture::{Fixture, name, request};
 
 #[test]
 fn an_image_is_pushed_once() {
@@ -20,17 +22,17 @@ fn an_image_is_pushed_once() {
     let target = name(&format!("{}/team/app:1", registry.host()));
     store_image(&fixture.store, &image, &[name("app")], 0).unwrap();
     let report = push(&fixture.env(), &image, &target).unwrap();
-    assert_eq!(report.manifest.digest, *image.manifest.digest());
-    assert_eq!(report.manifest.size, image.manifest.bytes().len() as u64);
     assert!(report.layers.iter().all(|layer| layer.outcome == Pushed::Uploaded));
     let (media_type, bytes) = registry.manifest("team/app", "1").unwrap();
     assert_eq!(media_type, "application/vnd.oci.image.manifest.v1+json");
-    assert_eq!(bytes, image.manifest.bytes());
-    for digest in image.layers.iter().map(|layer| &layer.descriptor.digest).chain([image.id()]) {
+    assert_eq!(report.manifest.digest, Digest::of(&bytes));
+    assert_eq!(report.manifest.size, bytes.len() as u64);
+    let blobs = report.layers.iter().map(|layer| &layer.entry.descriptor.digest);
+    for digest in blobs.chain([image.id()]) {
         assert!(registry.blob("team/app", digest).is_some(), "{digest}");
     }
     let record = fixture.store.image(image.id()).unwrap().unwrap();
-    let repo_digest = format!("{}/team/app@{}", registry.host(), image.manifest.digest());
+    let repo_digest = format!("{}/team/app@{}", registry.host(), report.manifest.digest);
     assert_eq!(record.repo_digests, [repo_digest]);
     registry.take_requests();
     let report = push(&fixture.env(), &image, &target).unwrap();
@@ -91,7 +93,6 @@ fn an_image_can_be_pushed_without_a_tag() {
     let Some(fixture) = Fixture::new("an_image_can_be_pushed_without_a_tag") else { return };
     let registry = FakeRegistry::start();
     let (image, _) = fixture.small_image();
-    let digest = *image.manifest.digest();
     let attempt = |options: &str, names: &[Reference]| {
         let spec = ExportSpec::parse(&format!("type=registry,{options}")).unwrap();
         export(&fixture.env(), &spec, &request(&image, names))
@@ -99,7 +100,8 @@ fn an_image_can_be_pushed_without_a_tag() {
     let host = registry.host();
     let by_digest = format!("push-by-digest=true,name={host}/app");
     let receipt = attempt(&by_digest, &[]).unwrap();
-    assert_eq!(receipt.pushed[0].manifest.digest, digest);
+    let digest = receipt.pushed[0].manifest.digest;
+    assert_eq!(receipt.manifest.map(|manifest| manifest.digest), Some(digest));
     assert_eq!(receipt.names, [], "it has no tag here either");
     assert!(registry.manifest("app", &digest.to_string()).is_some());
     assert!(registry.manifest("app", "latest").is_none());
@@ -148,21 +150,48 @@ fn an_image_can_be_pushed_without_being_listed() {
 #[test]
 fn plain_layers_are_compressed_once() {
     let Some(fixture) = Fixture::new("plain_layers_are_compressed_once") else { return };
-    let snapshot = fixture.snapshot(None, &[("file", "content")]);
-    let plain = assemble(layers(&fixture.env(), &[snapshot], Compression::None, None).unwrap());
+    let registry = FakeRegistry::start();
+    let (image, _) = fixture.small_image();
+    store_image(&fixture.store, &image, &[name("app")], 0).unwrap();
     fixture.packed();
-    let image = compressed_image(&fixture.env(), plain.clone()).unwrap();
-    assert_eq!(fixture.packed(), 1);
-    assert_eq!(image.id(), plain.id());
-    let layer = &image.layers[0];
-    assert_eq!(layer.descriptor.media_type, MediaType::OciLayerGzip);
-    let blob = fixture.store.open_blob(&layer.descriptor.digest).unwrap();
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(blob).read_to_end(&mut bytes).unwrap();
-    assert_eq!(Digest::of(&bytes), layer.diff_id.0);
-    lathe_oci::validate(image.manifest.descriptor(), image.manifest.bytes(), image.config.bytes())
-        .unwrap();
-    assert_eq!(compressed_image(&fixture.env(), plain).unwrap(), image);
-    assert_eq!(compressed_image(&fixture.env(), image.clone()).unwrap(), image);
-    assert_eq!(fixture.packed(), 0);
+    let target = |repository: &str| name(&format!("{}/{repository}:1", registry.host()));
+    let first = push(&fixture.env(), &image, &target("a")).unwrap();
+    assert_eq!(fixture.packed(), 2);
+    assert_ne!(first.manifest.digest, *image.manifest.digest());
+    for layer in &first.layers {
+        assert_eq!(layer.entry.descriptor.media_type, MediaType::OciLayerGzip);
+        let blob = registry.blob("a", &layer.entry.descriptor.digest).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(blob.as_slice()).read_to_end(&mut bytes).unwrap();
+        assert_eq!(Digest::of(&bytes), layer.entry.diff_id.0);
+    }
+    let (_, manifest) = registry.manifest("a", "1").unwrap();
+    let config = registry.blob("a", image.id()).unwrap();
+    lathe_oci::validate(&first.manifest, &manifest, &config).unwrap();
+    // Another registry gets the same blobs, and none is made.
+    let other = FakeRegistry::start();
+    let second = push(&fixture.env(), &image, &name(&format!("{}/a:1", other.host()))).unwrap();
+    assert_eq!((fixture.packed(), second.manifest), (0, first.manifest));
+}
+
+#[test]
+fn a_registry_takes_a_layer_while_it_is_made() {
+    let test = "a_registry_takes_a_layer_while_it_is_made";
+    let Some(fixture) = Fixture::new(test) else { return };
+    let Some(registry) = DebianRegistry::start(test, Users::All).unwrap() else { return };
+    let text: String = (0..200_000).map(|number: u32| format!("{number} ")).collect();
+    let snapshot = fixture.snapshot(None, &[("text", &text)]);
+    let image = fixture.image(&[snapshot]);
+    store_image(&fixture.store, &image, &[name("app")], 0).unwrap();
+    let target = name(&format!("{}/team/app:1", registry.host()));
+    let report = push(&fixture.env(), &image, &target).unwrap();
+    assert_eq!(report.layers[0].outcome, Pushed::Uploaded);
+    let client = crate::fixture::client().unwrap();
+    let layer = &report.layers[0].entry.descriptor;
+    assert!(client.blob_exists(&target, layer).unwrap());
+    let mut blob = Vec::new();
+    client.fetch_blob(&target, layer, 0).unwrap().read_to_end(&mut blob).unwrap();
+    assert_eq!(Digest::of(&blob), layer.digest);
+    let report = push(&fixture.env(), &image, &target).unwrap();
+    assert_eq!(report.layers[0].outcome, Pushed::AlreadyThere);
 }

@@ -8,8 +8,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use lathe_exporter::{Error, layers, squash};
-use lathe_layer::Compression;
+use lathe_exporter::{Error, LayerForm, PackOptions, layers, squash};
 use lathe_snapshot::{Driver, Snapshots};
 use lathe_store::SnapshotId;
 
@@ -103,10 +102,12 @@ fn tree(fixture: &Fixture, snapshot: SnapshotId) -> Vec<String> {
 
 /// Returns the names in the layer of the topmost of a chain.
 fn layer_names(fixture: &Fixture, chain: &[SnapshotId]) -> Vec<String> {
-    let found = layers(&fixture.env(), chain, Compression::None, None).unwrap();
-    let blob = fixture.store.open_blob(&found.last().unwrap().entry.descriptor.digest).unwrap();
-    let mut archive = tar::Archive::new(blob);
-    let name = |entry: std::io::Result<tar::Entry<'_, fs::File>>| {
+    let options = PackOptions { form: Some(LayerForm::default()), epoch: None };
+    let found = layers(&fixture.env(), &[], chain, options).unwrap();
+    let blobs = fixture.store.blobs_for_diff_id(found.last().unwrap().entry.diff_id).unwrap();
+    let blob = fixture.store.open_blob(&blobs[0].digest).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(blob));
+    let name = |entry: std::io::Result<tar::Entry<'_, flate2::read::GzDecoder<fs::File>>>| {
         entry.unwrap().path().unwrap().display().to_string()
     };
     archive.entries().unwrap().map(name).collect()
