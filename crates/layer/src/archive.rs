@@ -6,6 +6,7 @@ use crate::decode::Rest;
 use crate::decode::decode;
 use crate::error::Error;
 use crate::error::Result;
+use crate::pack::Rules as PackRules;
 use crate::pack::Translate;
 use crate::pack::write_entries;
 use crate::tar::BLOCK;
@@ -25,6 +26,9 @@ use std::io::BufWriter;
 use std::io::Read;
 use std::io::Write;
 use std::path::Path;
+
+/// Bytes that are written at a time, at least.
+const BUFFER: usize = 256 * 1024;
 
 /// What a file is, seen from its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,9 +164,11 @@ pub fn write_tree_with<W: Write>(
     options: &TreeOptions<'_>,
     output: W,
 ) -> Result<W> {
-    let buffered = BufWriter::with_capacity(256 * 1024, output);
     let translate = Translate::Nothing { identity: options.identity };
-    let (buffered, _) = write_entries(root.walk(path)?, translate, options.epoch, buffered)?;
+    let rules = PackRules { translate, epoch: options.epoch };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let buffered = BufWriter::with_capacity(BUFFER, output);
+    let (buffered, _) = write_entries(root.walk(path)?, rules, threads, buffered)?;
     buffered.into_inner().map_err(|error| Error::WriteLayer { source: error.into_error() })
 }
 

@@ -17,13 +17,22 @@ impl Pool {
     pub(crate) fn take(&self, capacity: usize) -> Vec<u8> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut buffer = used.unwrap_or_default();
+        buffer.clear();
         buffer.reserve(capacity);
         buffer
     }
 
+    /// Returns a buffer of `length` bytes, whatever they are. One that had this length before is
+    /// not cleared again.
+    pub(crate) fn take_full(&self, length: usize) -> Vec<u8> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut buffer = used.unwrap_or_default();
+        buffer.resize(length, 0);
+        buffer
+    }
+
     /// Gives a buffer back.
-    pub(crate) fn put(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    pub(crate) fn put(&self, buffer: Vec<u8>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }

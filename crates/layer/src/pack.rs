@@ -13,37 +13,44 @@
 //! The kernel marks *every* new directory opaque, to save itself a look-up below; hence the look
 //! at the lower tree. A directory that is as in the lower tree and holds no change is left out.
 //! Of `security.*` only capabilities are written: labels are the host's.
+//!
+//! Files are many and small, or few and large; either way the system calls take as long as the
+//! hashing. So threads read ahead, in the order of the walk, and one takes what they have prepared
+//! in that order ([`crew`]):
+//!
+//! ```text
+//! Planner (locked): walk, names of one file ─► job ─► Preparer: headers, content, marks ─► batch
+//!                                                              in order: Sequence ─► output
+//! ```
+
+mod crew;
+mod plan;
+mod prepare;
 
 use crate::compression::Compression;
 use crate::encode::Encoded;
 use crate::encode::Encoder;
 use crate::error::Error;
 use crate::error::Result;
-use crate::tar::Header;
-use crate::tar::Kind;
-use crate::tar::Writer;
-use crate::whiteout;
+use crate::tar::BLOCK;
 use lathe_oci::Descriptor;
 use lathe_oci::DiffId;
-use lathe_rootfs::Entry;
+use lathe_oci::Digester;
 use lathe_rootfs::Root;
 use lathe_rootfs::Walk;
 use lathe_store::Store;
-use lathe_tree::Device;
-use lathe_tree::FileKind;
-use lathe_tree::Metadata;
-use lathe_tree::Timestamp;
-use lathe_tree::Xattrs;
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
+use plan::Planner;
+use prepare::Batch;
+use prepare::Item;
+use prepare::Preparer;
+use prepare::Standing;
+use std::io;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
+use std::path::PathBuf;
 
-/// Bytes read from a file at a time.
-const BUFFER: usize = 256 * 1024;
+/// Zeros that are written for holes and at the end.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What to pack.
 #[derive(Debug)]
@@ -58,7 +65,7 @@ pub struct PackRequest<'a> {
     pub level: Option<u8>,
     /// Latest modification time to write, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
-    /// Threads that compress. Without influence on the bytes.
+    /// Threads that read, and as many that compress. Without influence on the bytes.
     pub threads: usize,
 }
 
@@ -104,19 +111,56 @@ pub fn pack(request: &PackRequest<'_>, store: &Store) -> Result<PackedLayer> {
 /// Packs changes to any output and gives it back.
 pub fn pack_to<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, PackedStream)> {
     let encoder = Encoder::new(output, request.compression, request.level, request.threads)?;
-    let translate = Translate::Overlay { lower: request.lower };
-    let walk = request.changes.walk(Path::new("/"))?;
-    let (encoder, counts) = write_entries(walk, translate, request.epoch, encoder)?;
-    let (output, Encoded { diff_id, size: tar_size }) = encoder.finish()?;
-    let Counts { unpacked_size, entries } = counts;
-    Ok((output, PackedStream { diff_id, unpacked_size, tar_size, entries }))
+    let (encoder, counts) = write_changes(request, encoder)?;
+    let (output, encoded) = encoder.finish()?;
+    Ok((output, packed_stream(encoded, counts)))
 }
 
-/// Returns what packing the changes would give, without writing anything: compression, level and
-/// threads of the request have no influence.
+/// Returns what packing the changes would give, without writing anything: compression and level of
+/// the request have no influence.
 pub fn digest(request: &PackRequest<'_>) -> Result<PackedStream> {
-    let plain = PackRequest { compression: Compression::None, level: None, ..*request };
-    pack_to(&plain, std::io::sink()).map(|(_, packed)| packed)
+    let hasher = Hasher { digester: Digester::default(), size: 0 };
+    let (Hasher { digester, size }, counts) = write_changes(request, hasher)?;
+    let diff_id = DiffId(digester.finish());
+    Ok(packed_stream(Encoded { diff_id, size }, counts))
+}
+
+fn write_changes<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, Counts)> {
+    let translate = Translate::Overlay { lower: request.lower };
+    let rules = Rules { translate, epoch: request.epoch };
+    write_entries(request.changes.walk(Path::new("/"))?, rules, request.threads, output)
+}
+
+fn packed_stream(encoded: Encoded, counts: Counts) -> PackedStream {
+    let Encoded { diff_id, size: tar_size } = encoded;
+    let Counts { unpacked_size, entries } = counts;
+    PackedStream { diff_id, unpacked_size, tar_size, entries }
+}
+
+/// Takes bytes for their digest alone.
+struct Hasher {
+    digester: Digester,
+    size: u64,
+}
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.digester.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What entries become.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) translate: Translate<'a>,
+    /// See [`PackRequest::epoch`] and [`TreeOptions::epoch`](crate::TreeOptions::epoch).
+    pub(crate) epoch: Option<i64>,
 }
 
 /// What the marks of overlayfs in a tree mean.
@@ -136,238 +180,84 @@ pub(crate) struct Counts {
     pub(crate) entries: u64,
 }
 
-/// Writes the entries of a walk with the end mark.
+/// Writes the entries of a walk with the end mark. `threads` has no influence on the bytes.
 pub(crate) fn write_entries<W: Write>(
     walk: Walk,
-    translate: Translate<'_>,
-    epoch: Option<i64>,
+    rules: Rules<'_>,
+    threads: usize,
     output: W,
 ) -> Result<(W, Counts)> {
-    let mut packer = Packer {
-        tar: Writer::new(output),
-        translate,
-        epoch,
-        first_names: HashMap::new(),
-        buffer: vec![0; BUFFER],
-        counts: Counts::default(),
-        unchanged: Vec::new(),
-    };
-    for entry in walk {
-        packer.entry(entry?)?;
-    }
-    let Packer { tar, counts, .. } = packer;
-    let output = tar.finish().map_err(|source| Error::WriteLayer { source })?;
-    Ok((output, counts))
+    let mut sequence = Sequence { output, counts: Counts::default(), unchanged: Vec::new() };
+    let (planner, preparer) = (Planner::new(walk, rules.translate), Preparer::new(rules));
+    crew::run(planner, &preparer, threads, |batch| sequence.take(batch))?;
+    sequence.write(&ZEROS[..2 * BLOCK])?;
+    Ok((sequence.output, sequence.counts))
 }
 
-struct Packer<'a, W> {
-    tar: Writer<W>,
-    translate: Translate<'a>,
-    epoch: Option<i64>,
-    /// First path of each file that has several.
-    first_names: HashMap<(u64, Device, u64), Vec<u8>>,
-    buffer: Vec<u8>,
+/// Writes what was prepared, one after the other.
+struct Sequence<W> {
+    output: W,
     counts: Counts,
-    /// Directories on the way to the present entry that are as in the lower tree: written when
-    /// something in them is.
-    unchanged: Vec<(Entry, Xattrs)>,
+    /// Directories on the way to the present entry that are as in the lower tree, with their
+    /// headers: written when something in them is.
+    unchanged: Vec<(PathBuf, Vec<u8>)>,
 }
 
-impl<W: Write> Packer<'_, W> {
-    fn entry(&mut self, entry: Entry) -> Result<()> {
-        if entry.metadata.kind == FileKind::Socket {
-            return Ok(());
+impl<W: Write> Sequence<W> {
+    fn take(&mut self, batch: &mut Batch) -> Result<()> {
+        match batch {
+            Batch::Entries { bytes, items } => self.entries(bytes, items),
+            Batch::Content { bytes, length } => self.write(&bytes[..*length]),
+            Batch::Zeros(length) => self.zeros(*length),
         }
-        let (file, xattrs) = attributes(&entry)?;
-        let Translate::Overlay { lower } = self.translate else {
-            return self.file(&entry, file, keep_portable(xattrs));
-        };
-        self.unchanged.retain(|(directory, _)| entry.path.starts_with(&directory.path));
-        if is_unchanged(lower, &entry, &xattrs)? {
-            self.unchanged.push((entry, keep_portable(xattrs)));
-            return Ok(());
-        }
-        for (directory, xattrs) in std::mem::take(&mut self.unchanged) {
-            self.file(&directory, None, xattrs)?;
-        }
-        self.change(lower, &entry, file, xattrs)
     }
 
-    /// Writes an entry of an overlay that differs from the lower tree.
-    fn change(
-        &mut self,
-        lower: Option<&Root>,
-        entry: &Entry,
-        file: Option<File>,
-        mut xattrs: Xattrs,
-    ) -> Result<()> {
-        let metadata = &entry.metadata;
-        if whiteout::is_whiteout(metadata, &xattrs) {
-            return self.mark(entry, whiteout::PREFIX);
+    fn entries(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<()> {
+        // What is written anyway is written at once.
+        let (mut written, mut begin) = (0, 0);
+        for Item { path, end, counts, standing } in items.drain(..) {
+            self.unchanged.retain(|(directory, _)| path.starts_with(directory));
+            match standing {
+                Standing::Unchanged => {
+                    self.write(&bytes[written..begin])?;
+                    self.unchanged.push((path, bytes[begin..end].to_vec()));
+                    written = end;
+                }
+                Standing::Written => {
+                    if !self.unchanged.is_empty() {
+                        self.write(&bytes[written..begin])?;
+                        written = begin;
+                        self.write_unchanged()?;
+                    }
+                    self.counts.entries += counts.entries;
+                    self.counts.unpacked_size += counts.unpacked_size;
+                }
+            }
+            begin = end;
         }
-        if let Some(attribute) = whiteout::unsupported_attribute(&xattrs) {
-            let (path, attribute) = (entry.path.clone(), attribute.to_owned());
-            return Err(Error::OverlayFeature { path, attribute });
-        }
-        let opaque = metadata.is_dir() && whiteout::is_opaque(&xattrs);
-        xattrs = keep_portable(xattrs);
-        self.file(entry, file, xattrs)?;
-        if opaque && hides_directory(lower, &entry.path)? {
-            // Right after its directory, so that a reader which removes on sight is right, too.
-            self.empty_file([entry.path.as_os_str().as_bytes(), whiteout::OPAQUE].join(&b'/'))?;
+        self.write(&bytes[written..begin])
+    }
+
+    fn write_unchanged(&mut self) -> Result<()> {
+        for (_, header) in std::mem::take(&mut self.unchanged) {
+            self.counts.entries += 1;
+            self.write(&header)?;
         }
         Ok(())
     }
 
-    fn mark(&mut self, entry: &Entry, prefix: &[u8]) -> Result<()> {
-        let name = [prefix, entry.name().as_bytes()].concat();
-        let path = match entry.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => {
-                [parent.as_os_str().as_bytes(), &name].join(&b'/')
-            }
-            _ => name,
-        };
-        self.empty_file(path)
-    }
-
-    /// Writes a whiteout; it has no owner, mode or time, since nothing of it is ever unpacked.
-    fn empty_file(&mut self, path: Vec<u8>) -> Result<()> {
-        self.counts.entries += 1;
-        self.header(&Header {
-            path,
-            kind: Kind::File(FileKind::Regular),
-            link: Vec::new(),
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            mtime: Timestamp::default(),
-            device: Device::default(),
-            xattrs: Xattrs::new(),
-        })
-    }
-
-    fn file(&mut self, entry: &Entry, content: Option<File>, xattrs: Xattrs) -> Result<()> {
-        self.counts.entries += 1;
-        let metadata = &entry.metadata;
-        let mut path = entry.path.as_os_str().as_bytes().to_vec();
-        let mut header = Header {
-            path: Vec::new(),
-            kind: Kind::File(metadata.kind),
-            link: Vec::new(),
-            mode: metadata.mode,
-            uid: metadata.uid,
-            gid: metadata.gid,
-            size: 0,
-            mtime: self.mtime(metadata),
-            device: metadata.device,
-            xattrs,
-        };
-        match metadata.kind {
-            FileKind::Directory => path.push(b'/'),
-            FileKind::Symlink => header.link = entry.read_link()?.into_vec(),
-            FileKind::Regular => header.size = metadata.size,
-            _ => {}
+    fn zeros(&mut self, mut length: u64) -> Result<()> {
+        while length > 0 {
+            let count = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.write(&ZEROS[..count])?;
+            length -= count as u64;
         }
-        if metadata.links > 1 && !metadata.is_dir() {
-            let layer = match self.translate {
-                Translate::Nothing { identity: Some(identity) } => identity(&entry.path),
-                _ => 0,
-            };
-            let identity = (layer, metadata.file_system, metadata.inode);
-            if let Some(first) = self.first_names.get(&identity) {
-                header.kind = Kind::HardLink;
-                header.link.clone_from(first);
-                header.size = 0;
-            } else {
-                self.first_names.insert(identity, path.clone());
-            }
-        }
-        header.path = path;
-        self.header(&header)?;
-        match content {
-            Some(file) if header.size > 0 => self.content(entry, file),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
-    fn mtime(&self, metadata: &Metadata) -> Timestamp {
-        // Whole seconds, as BuildKit: a fraction would need a PAX header for every file.
-        let seconds = metadata.mtime.seconds;
-        Timestamp::from_seconds(match (self.epoch, self.translate) {
-            (None, _) => seconds,
-            (Some(epoch), Translate::Overlay { .. }) => seconds.min(epoch),
-            // BuildKit's exporters of files give every file this very time.
-            (Some(epoch), Translate::Nothing { .. }) => epoch,
-        })
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.write_all(bytes).map_err(|source| Error::WriteLayer { source })
     }
-
-    fn header(&mut self, header: &Header) -> Result<()> {
-        self.tar.header(header).map_err(|source| Error::WriteLayer { source })
-    }
-
-    fn content(&mut self, entry: &Entry, mut file: File) -> Result<()> {
-        let size = entry.metadata.size;
-        self.counts.unpacked_size += size;
-        let mut rest = size;
-        while rest > 0 {
-            let wanted = usize::try_from(rest).unwrap_or(BUFFER).min(BUFFER);
-            match file.read(&mut self.buffer[..wanted]) {
-                Ok(0) => return Err(Error::Shrunk { path: entry.path.clone() }),
-                Ok(count) => {
-                    let written = self.tar.content(&self.buffer[..count]);
-                    written.map_err(|source| Error::WriteLayer { source })?;
-                    rest -= count as u64;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    return Err(Error::PackEntry { path: entry.path.clone(), source });
-                }
-            }
-        }
-        self.tar.pad(size).map_err(|source| Error::WriteLayer { source })
-    }
-}
-
-/// Returns the extended attributes of an entry, and the file if it is one with content: what is
-/// open need not be looked up by name once more.
-fn attributes(entry: &Entry) -> Result<(Option<File>, Xattrs)> {
-    if !entry.metadata.is_file() || entry.metadata.size == 0 {
-        return Ok((None, entry.xattrs()?));
-    }
-    let file = entry.open()?;
-    let xattrs = lathe_rootfs::file_xattrs(&file)
-        .map_err(|source| Error::PackEntry { path: entry.path.clone(), source })?;
-    Ok((Some(file), xattrs))
-}
-
-/// Returns whether an entry is a directory that is the same in the lower tree.
-///
-/// A directory comes into the upper tree as soon as anything below it is touched, though it may be
-/// removed again: a mount point that was made for a process. It says nothing then.
-fn is_unchanged(lower: Option<&Root>, entry: &Entry, xattrs: &Xattrs) -> Result<bool> {
-    let now = &entry.metadata;
-    let Some(lower) = lower.filter(|_| now.is_dir() && !whiteout::is_opaque(xattrs)) else {
-        return Ok(false);
-    };
-    let Some(old) = lower.try_lstat(&entry.path)? else { return Ok(false) };
-    let same =
-        old.is_dir() && (old.mode, old.owner(), old.mtime) == (now.mode, now.owner(), now.mtime);
-    Ok(same && keep_portable(lower.xattrs(&entry.path)?) == keep_portable(xattrs.clone()))
-}
-
-/// Returns whether the lower tree has a directory at `path`, itself and not through a link.
-fn hides_directory(lower: Option<&Root>, path: &Path) -> Result<bool> {
-    let Some(lower) = lower else { return Ok(false) };
-    Ok(lower.try_lstat(path)?.is_some_and(|metadata| metadata.is_dir()))
-}
-
-fn keep_portable(mut xattrs: Xattrs) -> Xattrs {
-    xattrs.retain(|name, _| {
-        let of_host = name.starts_with(b"security.") && name != b"security.capability";
-        !of_host && !whiteout::is_overlay_attribute(name)
-    });
-    xattrs
 }
 
 #[cfg(test)]

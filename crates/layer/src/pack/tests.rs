@@ -6,7 +6,10 @@ use crate::unpack::UnpackOptions;
 use crate::unpack::Whiteouts;
 use crate::unpack::unpack;
 use lathe_rootfs::DirOptions;
+use lathe_tree::Device;
+use lathe_tree::FileKind;
 use lathe_tree::Owner;
+use lathe_tree::Timestamp;
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -58,6 +61,7 @@ impl Tree {
 
 fn bytes(request: &PackRequest<'_>) -> Vec<u8> {
     let (bytes, packed) = pack_to(request, Vec::new()).expect("packed");
+    assert_eq!(digest(request).expect("digest"), packed);
     if request.compression == Compression::None {
         assert_eq!(packed.diff_id.0, lathe_oci::Digest::of(&bytes));
         assert_eq!(packed.tar_size, bytes.len() as u64);
@@ -124,7 +128,7 @@ fn the_layer_of_a_fixed_tree_is_stable() {
         ),
         (
             Compression::Zstd,
-            "sha256:c387cccde53077a908dd4647e1a3c99cca7aef79d61a8cc2f5d92370ae5ee0f5",
+            "sha256:1fcccbbb0c9c87dfd4f1400af306a26777a9eb60fc6e72e1cfbc495cc2ca9332",
         ),
     ] {
         let digest = |threads| {
@@ -334,4 +338,140 @@ fn a_directory_that_is_as_below_and_holds_no_change_is_left_out() {
     }
     let request = PackRequest { lower: Some(&lower.root), ..tree.request() };
     assert_eq!(names(&bytes(&request)), ["newer/", "way/", "way/changed/", "way/changed/file"]);
+}
+
+/// A tree of all that is special, some of it large, and one below it. `None` where it cannot be
+/// made.
+fn many_kinds() -> Option<(Tree, Tree)> {
+    let (tree, lower) = (tree(), tree());
+    let root = &tree.root;
+    for number in 0..700_usize {
+        let content = vec![u8::try_from(number % 251).expect("fits"); number * 37 % 9000];
+        tree.file(&format!("d{}/e{}/f{number}", number % 23, number % 5), &content);
+    }
+    for size in [131_071, 131_072, 131_073, 262_144, 1_000_000, 3 * 1024 * 1024 + 5] {
+        let content: Vec<u8> = (0..size).map(|at: usize| at.to_le_bytes()[at % 2]).collect();
+        tree.file(&format!("large/{size}"), &content);
+    }
+    for (name, begin, end) in [("begin", 0, 700_000), ("middle", 300_000, 900_000), ("all", 0, 0)] {
+        use std::os::unix::fs::FileExt as _;
+        tree.file(&format!("holes/{name}"), b"");
+        let host = tree.directory.path().join("holes").join(name);
+        let file = fs::OpenOptions::new().write(true).open(host).expect("opened");
+        file.write_all_at(b"content", end).expect("written");
+        file.write_all_at(b"content", begin).expect("written");
+        file.set_len(1_234_567).expect("longer");
+    }
+    for (first, second) in [("d1/e1/f1", "a"), ("large/1000000", "large/other"), ("d2/e0/f25", "z")]
+    {
+        root.hard_link(Path::new(first), Path::new(second)).expect("linked");
+    }
+    root.symlink("d1".as_ref(), Path::new("d7/link")).expect("linked");
+    tree.file("d3/empty", b"");
+    root.hard_link(Path::new("d3/empty"), Path::new("d4/empty")).expect("linked");
+    for gone in ["d1/gone", "d9/gone"] {
+        lower.file(gone, b"x");
+        root.make_node(Path::new(gone), FileKind::CharDevice, 0, Device::default()).ok()?;
+    }
+    lower.file("d5/hidden", b"x");
+    for number in 0..200 {
+        let name = format!("same/{number}/{number}");
+        tree.file(&format!("{name}/file"), b"x");
+        lower.file(&format!("{name}/file"), b"y");
+        if number % 3 > 0 {
+            root.remove(Path::new(&format!("{name}/file"))).expect("removed");
+        }
+    }
+    for name in ["d3/mark", "d4/mark"] {
+        tree.file(name, b"");
+    }
+    let marks = [("d5", "user.overlay.opaque", "y"), ("d6", "user.kept", "1")];
+    let marks = marks.into_iter().chain([("d3/mark", "user.overlay.whiteout", "")]);
+    if !set_marks(&tree, &marks.collect::<Vec<_>>()) {
+        return None;
+    }
+    // Two names of one whiteout, as overlayfs makes them.
+    root.hard_link(Path::new("d3/mark"), Path::new("d8/mark")).expect("linked");
+    tree.stamp();
+    lower.stamp();
+    Some((tree, lower))
+}
+
+/// INV-LAYER-1, of reading ahead.
+#[test]
+fn readers_leave_no_trace() {
+    let Some((tree, lower)) = many_kinds() else {
+        eprintln!("SKIP readers_leave_no_trace: no whiteouts or user attributes here");
+        return;
+    };
+    for lower in [None, Some(&lower.root)] {
+        let of = |threads| bytes(&PackRequest { lower, threads, ..tree.request() });
+        let expected = of(1);
+        for threads in [2, 3, 8, 100] {
+            assert!(of(threads) == expected, "{threads} threads");
+        }
+        let names = names(&expected);
+        let has = |name: &str| names.iter().any(|found| found == name);
+        assert!(has("d1/e1/f1->a") && has("large/other->large/1000000"), "{names:?}");
+        assert!(has("d2/e0/f25") && has("z->d2/e0/f25") && has("d4/empty->d3/empty"));
+        assert!(has("d3/.wh.mark") && has("d8/.wh.mark") && has("d4/mark"));
+        assert_eq!(has("d5/.wh..wh..opq"), lower.is_some());
+        assert_eq!(has("same/1/"), lower.is_none());
+        assert!(has("same/3/3/file"));
+        let mut archive = tar::Archive::new(&expected[..]);
+        for entry in archive.entries().expect("entries") {
+            use std::io::Read as _;
+            let mut entry = entry.expect("entry");
+            let path = entry.path().expect("path").into_owned();
+            if entry.header().entry_type() == tar::EntryType::Regular && !path.ends_with(".wh.mark")
+            {
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content).expect("content");
+                let Ok(file) = fs::read(tree.directory.path().join(&path)) else { continue };
+                assert!(file == content, "{}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_of_a_reader_ends_the_packing() {
+    let tree = tree();
+    for number in 0..3000 {
+        tree.file(&format!("d{}/{number}", number % 7), b"content");
+    }
+    tree.file("d5/mark", b"");
+    if !set_marks(&tree, &[("d5/mark", "user.overlay.metacopy", "")]) {
+        eprintln!("SKIP an_error_of_a_reader_ends_the_packing: no user attributes here");
+        return;
+    }
+    for threads in [1, 2, 8] {
+        let result = digest(&PackRequest { threads, ..tree.request() });
+        assert!(matches!(result, Err(Error::OverlayFeature { .. })), "{threads}: {result:?}");
+    }
+}
+
+#[test]
+fn an_output_that_fails_ends_the_packing() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let tree = tree();
+    tree.file("large", &vec![7; 20 * 1024 * 1024]);
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        for threads in [1, 4] {
+            let request = PackRequest { compression, threads, ..tree.request() };
+            let result = pack_to(&request, Full(100));
+            let is_full = matches!(&result, Err(Error::WriteLayer { source })
+                if source.kind() == io::ErrorKind::StorageFull);
+            assert!(is_full, "{compression} with {threads}");
+        }
+    }
 }

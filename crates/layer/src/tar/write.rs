@@ -14,7 +14,7 @@ use std::io::Write;
 const NAME: usize = 100;
 const PREFIX: usize = 155;
 
-/// Writes entries and the end mark.
+/// Writes entries. Their content comes from elsewhere, as does the end mark of two zero blocks.
 pub(crate) struct Writer<W> {
     output: W,
 }
@@ -24,7 +24,7 @@ impl<W: Write> Writer<W> {
         Self { output }
     }
 
-    /// Writes the header of an entry; `size` bytes of content and [`Writer::pad`] follow.
+    /// Writes the header of an entry; `size` bytes of content follow, and zeros that fill the block.
     pub(crate) fn header(&mut self, header: &Header) -> io::Result<()> {
         let extended = extended_records(header);
         // A long path alone may be cut in two at a slash, which needs no extension.
@@ -45,6 +45,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes content.
+    #[cfg(test)]
     pub(crate) fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.output.write_all(bytes)
     }
@@ -55,6 +56,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the end mark.
+    #[cfg(test)]
     pub(crate) fn finish(mut self) -> io::Result<W> {
         self.output.write_all(&[0; 2 * BLOCK])?;
         Ok(self.output)
