@@ -1,45 +1,47 @@
 //! A build, as the picture in ARCHITECTURE.md has it: one statement for each arrow.
 
-use lathe_dockerfile::Dockerfile;
+use std::time::Duration;
+
+use lathe_dockerfile::{Diagnostic, Dockerfile};
+use lathe_exporter::Receipt;
 use lathe_frontend::{Epoch, Lowered, Planned, lower};
 use lathe_graph::VertexId;
-use lathe_solver::NodeId;
+use lathe_oci::BuiltImage;
+use lathe_solver::{Mode, NodeId};
+use lathe_store::SnapshotId;
 
 use crate::{
-    BuildOutcome, BuildRequest, Engine, Result,
+    BuildOutcome, BuildRequest, DryRun, Engine, Result,
     assemble::{Background, assemble, export, top},
     contexts::Contexts,
     findings::{Lint, settle},
-    outputs,
+    outcome, outputs,
+    record::{
+        Fate,
+        past::Past,
+        planned,
+        recorder::{Recorder, finish, unmade},
+    },
     resolve::{Missing, Resolved, plan_and_resolve},
-    solve::{Work, report, solve},
+    solve::{How, Solved, Work, solve},
 };
 
 /// Builds an image and writes it where the request says.
 ///
 /// The engine's event sink is told about progress; its cancel token ends the build with
-/// [`crate::Error::Interrupted`].
+/// [`crate::Error::Interrupted`]. What the steps print and what became of them is kept in the
+/// store, also of a build that fails.
 pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let _in_use = engine.store.share()?;
-    let inputs = Contexts::open(engine, request)?;
-    let source = &inputs.dockerfile;
-    let (file, parsed) = source.parse()?;
-    let (planned, resolved) = plan_and_resolve(engine, request, &inputs, &file, Missing::Stops)?;
-    let lowered = lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
-        .map_err(|errors| source.errors(&errors))?;
-    let epoch = inputs.epoch(&lowered.epoch)?;
-    let Lowered { graph, target, warnings, .. } =
-        with_epoch(&inputs, &file, &planned, &resolved, epoch, lowered)?;
-    let found = [parsed, planned.warnings, warnings].concat();
-    let lint = Lint::of(&inputs.frontend)?;
-    let findings = settle(source, &file, found, &lint, (&planned.stages, &resolved.images))?;
-    outputs::check(engine, request, epoch)?;
-    let work = Work { graph: &graph, target: &target, resolved: &resolved, epoch };
-    let layers = Background::start(engine, request, &work);
-    let committed = |node: NodeId, snapshot| layers.committed(VertexId(node.0), snapshot);
-    let solution = solve(engine, request, &inputs, &work, &committed)?;
-    let (image, size) = assemble(engine, request, &work, &solution, layers)?;
-    let receipts = export(engine, request, &image, size, epoch, top(&target, &solution))?;
+    let plan = plan(engine, request)?;
+    outputs::check(engine, request, plan.epoch)?;
+    let past = Past::of(&engine.store, request);
+    let steps = planned(&plan.lowered.graph, &plan.inputs.dockerfile.text);
+    let weights = || past.weights(&steps);
+    let recorder = Recorder::begin(engine, request, &past, &plan.file, steps.clone());
+    let (solved, made) = run(&recorder.engine, request, &plan, &weights)?;
+    let ended = recorder.end(&past, &solved, made.as_ref().map(|made| made.image.id()));
+    let Made { image, size, receipts } = made?;
     // An output may give the image another form, and so another manifest.
     let written = receipts.iter().find_map(|receipt| receipt.manifest.clone());
     Ok(BuildOutcome {
@@ -47,9 +49,101 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
         manifest: written.unwrap_or_else(|| image.manifest.descriptor().clone()),
         size,
         receipts,
-        steps: report(&graph, &solution),
-        warnings: findings.iter().map(|finding| source.render(finding)).collect(),
+        compared: past.latest().is_some(),
+        warnings: plan.warnings(),
+        steps: outcome::steps(&ended.build, ended.causes),
+        build: ended.build.id,
     })
+}
+
+/// Tells what a build would run, without running it: nothing is fetched but what the Dockerfile
+/// says of images, and nothing is written.
+pub fn dry_run(engine: &Engine, request: &BuildRequest) -> Result<DryRun> {
+    let _in_use = engine.store.share()?;
+    let plan = plan(engine, request)?;
+    let past = Past::of(&engine.store, request);
+    let steps = planned(&plan.lowered.graph, &plan.inputs.dockerfile.text);
+    let how = How { mode: Mode::Dry, weights: &Vec::new, committed: &|_, _| () };
+    let solved = solve(engine, request, &plan.inputs, &plan.work(), how)?;
+    let mut build = unmade(&plan.file, steps, &solved.solution);
+    let causes = finish(engine, &past, &mut build, &solved);
+    solved.ending?;
+    let count = |fate| build.steps.iter().filter(|step| step.fate == fate).count();
+    Ok(DryRun {
+        would_run: count(Fate::WouldRun),
+        may_run: count(Fate::MayRun),
+        compared: past.latest().is_some(),
+        warnings: plan.warnings(),
+        steps: outcome::steps(&build, causes),
+    })
+}
+
+/// All that is known before anything runs.
+struct Plan {
+    inputs: Contexts,
+    file: Dockerfile,
+    resolved: Resolved,
+    lowered: Lowered,
+    epoch: Option<i64>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Plan {
+    fn work(&self) -> Work<'_> {
+        let Lowered { graph, target, .. } = &self.lowered;
+        Work { graph, target, resolved: &self.resolved, epoch: self.epoch }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.findings.iter().map(|finding| self.inputs.dockerfile.render(finding)).collect()
+    }
+}
+
+/// From the request to the graph.
+fn plan(engine: &Engine, request: &BuildRequest) -> Result<Plan> {
+    let inputs = Contexts::open(engine, request)?;
+    let source = &inputs.dockerfile;
+    let (file, parsed) = source.parse()?;
+    let (planned, resolved) = plan_and_resolve(engine, request, &inputs, &file, Missing::Stops)?;
+    let lowered = lower(&file, &planned.stages, &resolved.images, &inputs.frontend)
+        .map_err(|errors| source.errors(&errors))?;
+    let epoch = inputs.epoch(&lowered.epoch)?;
+    let lowered = with_epoch(&inputs, &file, &planned, &resolved, epoch, lowered)?;
+    let found = [parsed, planned.warnings, lowered.warnings.clone()].concat();
+    let lint = Lint::of(&inputs.frontend)?;
+    let findings = settle(source, &file, found, &lint, (&planned.stages, &resolved.images))?;
+    Ok(Plan { inputs, file, resolved, lowered, epoch, findings })
+}
+
+/// What is made of the file trees.
+struct Made {
+    image: BuiltImage,
+    size: u64,
+    receipts: Vec<Receipt>,
+}
+
+/// From the graph to the file trees, the image, and where it goes.
+fn run(
+    engine: &Engine,
+    request: &BuildRequest,
+    plan: &Plan,
+    weights: &(dyn Fn() -> Vec<Duration> + Sync),
+) -> Result<(Solved, Result<Made>)> {
+    let work = plan.work();
+    let background = Background::start(engine, request, &work);
+    let committed = |node: NodeId, snapshot: SnapshotId| {
+        background.committed(VertexId(node.0), snapshot);
+    };
+    let how = How { mode: Mode::Run, weights, committed: &committed };
+    let mut solved = solve(engine, request, &plan.inputs, &work, how)?;
+    let make = || -> Result<Made> {
+        let (image, size) = assemble(engine, request, &work, &solved.solution, background)?;
+        let top = top(work.target, &solved.solution);
+        let receipts = export(engine, request, &image, size, work.epoch, top)?;
+        Ok(Made { image, size, receipts })
+    };
+    let made = std::mem::replace(&mut solved.ending, Ok(())).and_then(|()| make());
+    Ok((solved, made))
 }
 
 /// Lowers once more where `SOURCE_DATE_EPOCH` was the name of something with a time: instructions

@@ -88,6 +88,20 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// No build is remembered, or none with that id.
+    #[error("{}", match .0 {
+        Some(id) => format!("no build `{id}` is remembered"),
+        None => "no build is remembered".to_owned(),
+    })]
+    NoBuild(Option<String>),
+    /// A build has no such step.
+    #[error("the build {build} has no step `{step}`")]
+    NoStep {
+        /// What was asked for.
+        step: String,
+        /// The build's id.
+        build: String,
+    },
     /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
@@ -131,6 +145,8 @@ impl Error {
             | Self::ReadTwice
             | Self::Check { .. }
             | Self::ReservedContext(_)
+            | Self::NoBuild(_)
+            | Self::NoStep { .. }
             | Self::NotAllowed { .. } => FailureKind::User,
             Self::Step { .. } => FailureKind::Step,
             Self::Interrupted => FailureKind::Interrupted,

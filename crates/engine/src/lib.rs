@@ -16,20 +16,23 @@ mod contexts;
 mod dockerfile;
 mod engine;
 mod error;
+mod explain;
 mod findings;
 pub mod images;
 mod outcome;
 mod outputs;
 mod platforms;
+pub mod record;
 mod request;
 mod resolve;
 mod solve;
 mod time;
 
-pub use build::build;
+pub use build::{build, dry_run};
 pub use call::{CheckReport, Finding, Phase, SourceText, check, outline, print, targets};
 pub use engine::{Engine, EngineOptions};
 pub use error::{Error, FailureKind, Result};
+pub use explain::Cause;
 pub use lathe_container as container;
 pub use lathe_container::shim_main;
 pub use lathe_dockerfile::parse_size;
@@ -43,7 +46,8 @@ pub use lathe_registry as registry;
 pub use lathe_source::{LayoutReference, PullPolicy, is_archive};
 pub use lathe_store as store;
 pub use lathe_worker::{HOST_GATEWAY, RunOptions, SecretSource, SshSource};
-pub use outcome::{BuildOutcome, StepReport};
+pub use outcome::{BuildOutcome, DryRun, StepReport};
+pub use record::listing::{BuildLog, BuildSummary, Explanation, build_log, builds, why_not_cached};
 pub use request::{
     BuildRequest, ContextInput, DockerfileInput, Inputs, Layering, NamedInput, NetworkMode,
     RunRequest, Stream,

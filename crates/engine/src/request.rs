@@ -37,6 +37,8 @@ pub struct BuildRequest {
     pub working_dir: PathBuf,
     /// `--jobs`: how many steps may run at once.
     pub jobs: NonZeroUsize,
+    /// `store.max-size`: the store is brought below that many bytes before the build.
+    pub max_size: Option<u64>,
 }
 
 /// How the layers of a build are kept.

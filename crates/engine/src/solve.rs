@@ -2,22 +2,24 @@
 
 use std::{
     net::Ipv4Addr,
+    path::PathBuf,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use lathe_container::SharedNetwork;
 use lathe_dockerfile::{Diagnostic, Span, suggest};
-use lathe_event::{Cancel, Event, EventSink, StepId};
+use lathe_event::{Cancel, Disposition, Event, EventSink, StepId};
 use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
-use lathe_solver::{Dag, Edge, Load, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_solver::{Dag, Edge, Load, Mode, Node, NodeId, Solution, SolveError, SolveOptions};
 use lathe_store::SnapshotId;
 use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunOptions, RunPolicy, StoreCache, Worker};
 
 use crate::{
-    BuildRequest, Engine, Error, NetworkMode, Result, StepReport,
+    BuildRequest, Engine, Error, NetworkMode, Result,
     contexts::{Contexts, MAIN, read},
     dockerfile::Source,
     resolve::Resolved,
@@ -37,15 +39,37 @@ pub(crate) struct Work<'a> {
     pub(crate) epoch: Option<i64>,
 }
 
-/// Makes the target's file tree, running as little as possible; `committed` is told of each
-/// snapshot as soon as a step has made it.
+/// How the work is to be done.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    /// Whether anything is run.
+    pub(crate) mode: Mode,
+    /// Returns the time that each vertex is expected to take.
+    pub(crate) weights: &'a (dyn Fn() -> Vec<Duration> + Sync),
+    /// Told of each snapshot as soon as a step has made it.
+    pub(crate) committed: &'a (dyn Fn(NodeId, SnapshotId) + Sync),
+}
+
+/// How the work was done.
+pub(crate) struct Solved {
+    /// What became of the vertices, also if one failed.
+    pub(crate) solution: Solution<Output>,
+    /// The vertex that failed.
+    pub(crate) failed: Option<usize>,
+    /// Whether the target's file tree is there.
+    pub(crate) ending: Result<()>,
+    /// For each vertex, the files that changed since they were read last, by parts of its key.
+    pub(crate) changed: Vec<Vec<(String, Vec<PathBuf>)>>,
+}
+
+/// Makes the target's file tree, running as little as possible.
 pub(crate) fn solve(
     engine: &Engine,
     request: &BuildRequest,
     inputs: &Contexts,
     plan: &Work<'_>,
-    committed: &(dyn Fn(NodeId, SnapshotId) + Sync),
-) -> Result<Solution<Output>> {
+    how: How<'_>,
+) -> Result<Solved> {
     let Work { graph, target, resolved, epoch } = *plan;
     if !inputs.files.contains_key(MAIN)
         && let Some(span) = user_of_context(graph)
@@ -77,36 +101,37 @@ pub(crate) fn solve(
         run: &run,
         epoch: epoch.map(Timestamp::from_seconds),
         cancel: &stop,
-        committed,
+        committed: how.committed,
         contents: lathe_worker::Contents::default(),
     };
     let cache = StoreCache::new(engine.store.clone(), time::now());
-    let options = SolveOptions::new(request.jobs);
+    let options = SolveOptions { jobs: request.jobs, weights: how.weights, mode: how.mode };
     let dag = dag(graph, target);
     let solved = lathe_solver::solve(&dag, &worker, &cache, events, &stop, &options);
     cache.flush()?;
     worker.flush()?;
-    match solved.ending {
-        Ok(()) => Ok(solved.solution),
-        Err(_) if user.is_cancelled() => Err(Error::Interrupted),
-        Err(SolveError::Cancelled) => Err(Error::Interrupted),
-        Err(SolveError::Failed { node, error }) => {
-            Err(failure(&inputs.dockerfile, graph, node, error))
-        }
-    }
-}
-
-/// Returns what became of the steps, in order of the Dockerfile.
-pub(crate) fn report(graph: &BuildGraph, solution: &Solution<Output>) -> Vec<StepReport> {
-    let step = |((_, vertex), node): (
-        (VertexId, &lathe_graph::Vertex),
-        &lathe_solver::NodeReport<Output>,
-    )| StepReport {
-        name: vertex.meta.name.clone(),
-        disposition: node.disposition,
-        duration: node.duration,
+    let failed = match &solved.ending {
+        Err(SolveError::Failed { node, .. }) => Some(node.index()),
+        Ok(()) | Err(SolveError::Cancelled) => None,
     };
-    graph.vertices().zip(&solution.nodes).map(step).collect()
+    let nodes = (0..).map(NodeId).zip(&solved.solution.nodes);
+    let changed = nodes.map(|(id, node)| match node.disposition {
+        Disposition::Hit => Vec::new(),
+        _ => worker.changed_files(id),
+    });
+    Ok(Solved {
+        changed: changed.collect(),
+        failed: failed.filter(|_| !user.is_cancelled()),
+        ending: match solved.ending {
+            Ok(()) => Ok(()),
+            Err(_) if user.is_cancelled() => Err(Error::Interrupted),
+            Err(SolveError::Cancelled) => Err(Error::Interrupted),
+            Err(SolveError::Failed { node, error }) => {
+                Err(failure(&inputs.dockerfile, graph, node, error))
+            }
+        },
+        solution: solved.solution,
+    })
 }
 
 fn dag(graph: &BuildGraph, target: &ImageTarget) -> Dag {

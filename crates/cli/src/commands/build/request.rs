@@ -38,6 +38,7 @@ pub(super) fn request(places: &Places, args: &BuildArgs) -> Result<BuildRequest>
         layers: if args.result.squash { Layering::Squashed } else { Layering::Steps },
         working_dir: places.working_dir.clone(),
         jobs: jobs(args.jobs)?,
+        max_size: None,
     })
 }
 
