@@ -13,6 +13,7 @@ mod conformance;
 mod demo;
 mod examples;
 mod fuzz;
+mod guard;
 mod lathe;
 mod packages;
 mod registries;
@@ -34,7 +35,8 @@ tasks:
   conformance  build the cases of conformance/ and print a table of the language
   tidy         check the rules of this repository
   fuzz         feed the parsers with made-up input, look for crashes
-  bench        measure builds and write the table of docs/benchmarks.md
+  bench        measure builds and write the tables of docs/benchmarks.md
+  guard        count the system calls of builds, compare with .ci/guard.toml
   bases        make stand-in base images and serve them on this machine";
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "conformance" => conformance::run(rest),
         "demo" => demo::run(rest),
         "fuzz" => fuzz::run(rest),
+        "guard" => guard::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest).map(done),
         "-h" | "--help" | "help" => {

@@ -12,7 +12,7 @@ pub(crate) const TO_RUN: [(&str, &str); 5] = [
 ];
 
 /// What tests compare with, or put into images.
-pub(crate) const TO_TEST: [(&str, &str); 10] = [
+pub(crate) const TO_TEST: [(&str, &str); 11] = [
     ("busybox-static", "a shell for root file systems that tests make"),
     ("docker-registry", "the registry server that pushes and pulls are tested against"),
     ("skopeo", "reads and writes images, written by other people"),
@@ -23,6 +23,17 @@ pub(crate) const TO_TEST: [(&str, &str); 10] = [
     ("git", "repositories as contexts and as sources of ADD"),
     ("openssh-client", "an agent, and keys for it"),
     ("qemu-user-static", "programs of other architectures"),
+    ("strace", "counts the system calls of builds"),
+];
+
+/// What benchmarks compare with, and what floors are measured with.
+pub(crate) const TO_MEASURE: [(&str, &str); 6] = [
+    ("buildah", "builds the same, by itself and without a daemon"),
+    ("runc", "runs the steps of buildah"),
+    ("docker-registry", "takes what is pushed"),
+    ("pigz", "compresses with all cores"),
+    ("zstd", "compresses with all cores"),
+    ("strace", "counts system calls"),
 ];
 
 /// Installs packages that are missing; where that is not possible, says which ones, as tests without them skip.

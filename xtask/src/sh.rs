@@ -70,10 +70,18 @@ impl Cmd {
 
     /// Lets the command take at most this many seconds; it is killed then.
     pub(crate) fn within(self, seconds: &str) -> Self {
-        let mut bounded =
-            Self::new("timeout").args(["--kill-after=10", seconds]).arg(&self.program);
-        bounded.arguments.extend(self.arguments);
-        Self { program: bounded.program, arguments: bounded.arguments, ..self }
+        self.below("timeout", ["--kill-after=10", seconds])
+    }
+
+    /// Lets another program start the command, which is given these arguments of its own before it.
+    pub(crate) fn below<A: AsRef<OsStr>>(
+        self,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let outer = Self::new(program).args(arguments).arg(&self.program);
+        let arguments = outer.arguments.into_iter().chain(self.arguments).collect();
+        Self { program: outer.program, arguments, ..self }
     }
 
     /// Returns the command line as one would type it, for messages.

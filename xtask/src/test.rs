@@ -23,8 +23,8 @@ use crate::{cargo, packages, sh};
 
 const USAGE: &str = "usage: cargo xtask test [--fast] [--tier NAME]… [--no-install]
 
-  --fast        leave out the tiers that build images (conform, e2e)
-  --tier NAME   run only this one: fmt, clippy, tidy, unit, doc, data, sandbox, conform, e2e
+  --fast        leave out the tiers that build images (guard, conform, e2e)
+  --tier NAME   run only this one: fmt, clippy, tidy, unit, doc, data, sandbox, guard, conform, e2e
   --no-install  do not install Debian packages that tests want";
 
 /// What the command line asks for.

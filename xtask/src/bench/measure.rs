@@ -1,6 +1,8 @@
-//! Time and memory of a command.
+//! Time and memory of commands.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
@@ -8,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::tool::Tool;
 use crate::sh::Cmd;
 
-/// Pause between two looks at a process' memory: long beside what a look costs, short beside a build.
-const LOOK: Duration = Duration::from_millis(5);
+/// Pause between two looks at processes' memory: long beside what a look costs, short beside a build.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A tool that has had so much time for one figure takes part in no further round of it.
+const BUDGET: Duration = Duration::from_secs(15);
 
 /// Runs a command that has to succeed and returns the seconds that it took.
 pub(super) fn seconds(command: &Cmd) -> Result<f64> {
@@ -20,44 +26,108 @@ pub(super) fn seconds(command: &Cmd) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Runs a command and returns the most memory, in megabytes, that one process of this program had resident.
+/// Lets the tools take turns, and returns the median for each, in their order.
 ///
-/// The kernel keeps the peak of each process, `VmHWM`, so that looking now and then misses nothing but the growth
-/// after the last look. What a process' resource usage says at its end is of no use: it has the peaks of all its
-/// children in it, and so those of the compilers that a build runs.
-pub(super) fn peak_megabytes(command: &Cmd, program: &Path) -> Result<f64> {
+/// lathe, the first, has to succeed; another tool that fails has no figure.
+pub(super) fn in_turn(
+    tools: &[Tool],
+    rounds: usize,
+    mut measure: impl FnMut(&Tool, usize) -> Result<f64>,
+) -> Result<Vec<Option<f64>>> {
+    let mut samples = vec![Vec::new(); tools.len()];
+    let mut spent = vec![Duration::ZERO; tools.len()];
+    for round in 0..rounds {
+        for (index, tool) in tools.iter().enumerate() {
+            if spent[index] > BUDGET {
+                continue;
+            }
+            let start = Instant::now();
+            match measure(tool, round) {
+                Ok(figure) => samples[index].push(figure),
+                Err(error) if index > 0 => {
+                    println!("{} has no figure: {error:#}", tool.name());
+                    spent[index] = Duration::MAX;
+                }
+                Err(error) => return Err(error),
+            }
+            spent[index] = spent[index].saturating_add(start.elapsed());
+        }
+    }
+    Ok(samples.iter().map(|samples| (!samples.is_empty()).then(|| median(samples))).collect())
+}
+
+/// What a command took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watched {
+    /// To a few milliseconds.
+    pub(super) seconds: f64,
+    /// The most memory that all processes of a program had resident at once.
+    pub(super) megabytes: f64,
+}
+
+/// Runs a command that has to succeed, with an eye on the memory of those of its processes that run `program`.
+///
+/// The sum over the tree is taken at each look. The kernel keeps the peak of each process besides (`VmHWM`), so that
+/// a peak between two looks is only missed where it is one of several processes together. What a process' resource
+/// usage says at its end is of no use: it has the peaks of all its children in it, and so those of the compilers that
+/// a build runs.
+pub(super) fn watched(command: &Cmd, program: &Path) -> Result<Watched> {
     let program =
         fs::canonicalize(program).with_context(|| format!("find {}", program.display()))?;
-    let mut child = command.spawn(Stdio::null(), Stdio::null())?;
+    let start = Instant::now();
+    let (mut reader, writer) = io::pipe().context("make a pipe")?;
+    let mut child = command.spawn(Stdio::null(), Stdio::from(writer))?;
+    let said = thread::spawn(move || {
+        let mut text = String::new();
+        // What cannot be read is missing in a message, no more.
+        drop(reader.read_to_string(&mut text));
+        text
+    });
     let mut peak = 0;
     let status = loop {
-        peak = peak.max(peak_of_tree(child.id(), &program));
+        let mut tree = BTreeMap::new();
+        look(child.id(), &program, &mut tree);
+        let sum = tree.values().map(|memory| memory.now).sum();
+        let single = tree.values().map(|memory| memory.peak).max().unwrap_or(0);
+        peak = peak.max(sum).max(single);
         if let Some(status) = child.try_wait().context("wait for a command")? {
             break status;
         }
         thread::sleep(LOOK);
     };
-    ensure!(status.success(), "`{}` ended with {status}", command.line());
+    let seconds = start.elapsed().as_secs_f64();
+    let said = said.join().unwrap_or_default();
+    ensure!(status.success(), "`{}` ended with {status}:\n{said}", command.line());
     ensure!(peak > 0, "`{}` ended before anybody looked at its memory", command.line());
-    Ok(f64::from(peak) * 1024.0 / 1e6)
+    Ok(Watched { seconds, megabytes: f64::from(peak) * 1024.0 / 1e6 })
 }
 
-/// Returns the greatest peak, in KiB, of a process and its descendants that run `program`.
-fn peak_of_tree(pid: u32, program: &Path) -> u32 {
+/// Resident memory of a process, in KiB.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    now: u32,
+    peak: u32,
+}
+
+/// Notes the memory of a process and of its descendants that run `program`.
+fn look(pid: u32, program: &Path, found: &mut BTreeMap<u32, Memory>) {
     // Processes end while they are looked at: what cannot be read is gone.
-    let is_program = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let own = if is_program { high_water(&status) } else { 0 };
+    if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program) {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let memory = Memory { now: field(&status, "VmRSS:"), peak: field(&status, "VmHWM:") };
+        found.insert(pid, memory);
+    }
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children = threads.flat_map(|thread| {
+    for thread in threads {
         let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        children.split(' ').filter_map(|child| child.parse().ok()).collect::<Vec<u32>>()
-    });
-    children.map(|child| peak_of_tree(child, program)).max().unwrap_or(0).max(own)
+        for child in children.split(' ').filter_map(|child| child.parse().ok()) {
+            look(child, program, found);
+        }
+    }
 }
 
-fn high_water(status: &str) -> u32 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+fn field(status: &str, name: &str) -> u32 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
@@ -89,7 +159,7 @@ mod tests {
         // The shell reads the end of its input at once, and its child too; the outer one waits for it.
         let command =
             Cmd::new("/bin/sh").args(["-c", "head -c 30000000 /dev/zero | tail -c 1 | wc -c; cat"]);
-        let peak = peak_megabytes(&command, &sh).expect("a peak");
+        let peak = watched(&command, &sh).expect("a peak").megabytes;
         assert!(peak > 0.1 && peak < 20.0, "{peak}");
     }
 }

@@ -6,109 +6,118 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::tool::Tool;
+use super::row::{Row, Unit};
 
-const BEGIN: &str = "<!-- begin: written by `cargo xtask bench` -->";
+/// The name of a part of a document that a program writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    Table,
+    Growth,
+}
+
+impl Part {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Table => "<!-- begin: written by `cargo xtask bench` -->",
+            Self::Growth => "<!-- begin: written by `cargo xtask bench growth` -->",
+        }
+    }
+}
+
 const END: &str = "<!-- end -->";
 
-/// What a figure counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
-    Seconds,
-    Milliseconds,
-    Megabytes,
-}
-
-/// One measurement, for all tools.
+/// What a figure was measured with, as a sentence each.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) what: String,
-    pub(super) unit: Unit,
-    /// In the order of the tools; what was not measured is `None`.
-    pub(super) figures: Vec<Option<f64>>,
-    /// Highest figure of lathe, the first tool, that is good enough.
-    pub(super) goal: Option<f64>,
+pub(super) struct Circumstances<'a> {
+    pub(super) versions: &'a [String],
+    pub(super) rounds: usize,
+    /// The kind of file system of the work.
+    pub(super) place: &'a str,
 }
 
-impl Row {
-    /// Returns whether lathe reaches its goal, if it has one.
-    pub(super) fn is_met(&self) -> bool {
-        match (self.goal, self.figures.first()) {
-            (Some(goal), Some(Some(figure))) => *figure <= goal,
-            _ => true,
-        }
+/// Returns the table of a run on this machine; `names` are the tools', lathe's first.
+pub(super) fn table(rows: &[Row], names: &[&str], run: &Circumstances<'_>) -> Result<String> {
+    let mut text = format!("{}\n\n{}", machine(run)?, lines(rows, names));
+    for note in rows.iter().filter(|row| !row.note.is_empty()) {
+        write!(text, "\n{}: {}.\n", note.id, note.note).expect("a string can be written to");
     }
-
-    fn show(&self, figure: f64) -> String {
-        match self.unit {
-            Unit::Seconds => format!("{figure:.1} s"),
-            Unit::Milliseconds => format!("{figure:.1} ms"),
-            Unit::Megabytes => format!("{figure:.0} MB"),
-        }
-    }
-
-    /// Returns how many times lathe's figure the other tool's is.
-    fn ratio(&self, tool: usize) -> Option<f64> {
-        let (own, other) = (*self.figures.first()?, *self.figures.get(tool)?);
-        Some(other? / own?)
-    }
+    Ok(text)
 }
 
-/// Returns the table of a run on this machine.
-pub(super) fn table(rows: &[Row], tools: &[Tool], rounds: usize) -> Result<String> {
-    let mut versions = Vec::new();
-    for tool in tools {
-        versions.push(tool.version()?);
-    }
-    let names: Vec<&str> = tools.iter().map(Tool::name).collect();
+/// Returns the sentences that say what was measured with.
+pub(super) fn machine(run: &Circumstances<'_>) -> Result<String> {
     Ok(format!(
-        "Processor: {}; kernel {}; {}. Medians of up to {rounds} rounds, the tools in turn.\n\n{}",
+        "Processor: {}; kernel {}; {}. Work and stores on {}. Medians of up to {} rounds, the tools in turn.",
         processor()?,
         kernel()?,
-        versions.join("; "),
-        lines(rows, &names)
+        run.versions.join("; "),
+        run.place,
+        run.rounds,
     ))
 }
 
 fn lines(rows: &[Row], names: &[&str]) -> String {
-    let mut text = String::from("| measurement | goal |");
-    for (index, name) in names.iter().enumerate() {
-        let ratio = if index > 0 { " ratio |" } else { "" };
-        write!(text, " {name} |{ratio}").expect("a string can be written to");
+    let mut text = String::from("| id | measurement | lathe | at most | reached | floor |");
+    for name in &names[1..] {
+        write!(text, " {name} | ratio |").expect("a string can be written to");
     }
-    text.push_str("\n|---|---:|");
-    text.push_str(&"---:|".repeat(2 * names.len() - 1));
+    text.push_str(" BuildKit, elsewhere |\n|---|---|---:|---:|---|---:|");
+    text.push_str(&"---:|".repeat(2 * (names.len() - 1) + 1));
     text.push('\n');
     for row in rows {
-        let goal = row.goal.map_or_else(|| "–".to_owned(), |goal| row.show(goal));
-        write!(text, "| {} | {goal} |", row.what).expect("a string can be written to");
-        for index in 0..names.len() {
-            let figure = row.figures.get(index).copied().flatten();
-            let figure = figure.map_or_else(|| "–".to_owned(), |figure| row.show(figure));
-            write!(text, " {figure} |").expect("a string can be written to");
-            if index > 0 {
-                let ratio = row.ratio(index).map_or_else(|| "–".to_owned(), |r| format!("{r:.1}×"));
-                write!(text, " {ratio} |").expect("a string can be written to");
-            }
+        let show = |figure: Option<f64>| {
+            figure.map_or_else(|| "–".to_owned(), |figure| row.unit.show(figure))
+        };
+        let reached = match row.is_reached() {
+            None => "–",
+            Some(true) => "yes",
+            Some(false) => "**no**",
+        };
+        write!(
+            text,
+            "| {} | {} | {} | {} | {reached} | {} |",
+            row.id,
+            row.what,
+            show(row.own()),
+            show(row.limit),
+            show(row.floor),
+        )
+        .expect("a string can be written to");
+        for tool in 1..names.len() {
+            let ratio = row.ratio(tool).map_or_else(|| "–".to_owned(), |r| format!("{r:.1}×"));
+            let figure = row.figures.get(tool).copied().flatten();
+            write!(text, " {} | {ratio} |", show(figure)).expect("a string can be written to");
         }
-        text.push('\n');
+        writeln!(text, " {} |", show(row.elsewhere)).expect("a string can be written to");
     }
     text
 }
 
-/// Puts a table between the marks of a document.
-pub(super) fn write(file: &Path, table: &str) -> Result<()> {
+impl Unit {
+    pub(super) fn show(self, figure: f64) -> String {
+        match self {
+            Self::Seconds if figure < 1.0 => format!("{figure:.3} s"),
+            Self::Seconds => format!("{figure:.2} s"),
+            Self::Milliseconds => format!("{figure:.1} ms"),
+            Self::Megabytes => format!("{figure:.0} MB"),
+        }
+    }
+}
+
+/// Puts a text between the marks of a part of a document.
+pub(super) fn write(file: &Path, part: Part, new: &str) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let text = replaced(&text, table).with_context(|| format!("read {}", file.display()))?;
+    let text = replaced(&text, part, new).with_context(|| format!("read {}", file.display()))?;
     fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     println!("written to {}", file.display());
     Ok(())
 }
 
-fn replaced(text: &str, table: &str) -> Result<String> {
-    let Some((before, rest)) = text.split_once(BEGIN) else { bail!("there is no line `{BEGIN}`") };
+fn replaced(text: &str, part: Part, new: &str) -> Result<String> {
+    let begin = part.begin();
+    let Some((before, rest)) = text.split_once(begin) else { bail!("there is no line `{begin}`") };
     let Some((_, after)) = rest.split_once(END) else { bail!("there is no line `{END}`") };
-    Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", table.trim_end()))
+    Ok(format!("{before}{begin}\n\n{}\n\n{END}{after}", new.trim_end()))
 }
 
 fn processor() -> Result<String> {
@@ -131,33 +140,30 @@ fn kernel() -> Result<String> {
 mod tests {
     use super::*;
 
-    fn row(figures: Vec<Option<f64>>, goal: Option<f64>) -> Row {
-        Row { what: "a thing".to_owned(), unit: Unit::Milliseconds, figures, goal }
-    }
-
     #[test]
     fn the_table_has_goals_and_ratios() {
-        let rows =
-            [row(vec![Some(20.0), Some(250.0)], Some(40.0)), row(vec![Some(1.0), None], None)];
+        let row = Row::new("x", "a thing", Unit::Milliseconds, vec![Some(20.0), Some(250.0)]);
+        let rows = [
+            row.at_most(40.0).floor(Some(5.0)).elsewhere(60.0),
+            Row::new("y", "another", Unit::Seconds, vec![Some(1.0), None]).at_most(0.5),
+        ];
         let found = lines(&rows, &["lathe", "other"]);
-        let expected = "| measurement | goal | lathe | other | ratio |\n|---|---:|---:|---:|---:|\n\
-                        | a thing | 40.0 ms | 20.0 ms | 250.0 ms | 12.5× |\n\
-                        | a thing | – | 1.0 ms | – | – |\n";
+        let expected = "\
+            | id | measurement | lathe | at most | reached | floor | other | ratio | BuildKit, elsewhere |\n\
+            |---|---|---:|---:|---|---:|---:|---:|---:|\n\
+            | x | a thing | 20.0 ms | 40.0 ms | yes | 5.0 ms | 250.0 ms | 12.5× | 60.0 ms |\n\
+            | y | another | 1.00 s | 0.500 s | **no** | – | – | – | – |\n";
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn a_goal_is_met_or_missed() {
-        assert!(row(vec![Some(40.0)], Some(40.0)).is_met());
-        assert!(!row(vec![Some(40.1)], Some(40.0)).is_met());
-        assert!(row(vec![None], Some(40.0)).is_met());
-    }
-
-    #[test]
     fn only_what_is_between_the_marks_changes() {
-        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let found = replaced(&text, "new\n").expect("has marks");
-        assert_eq!(found, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
-        assert!(replaced("a\n", "new").is_err());
+        let begin = Part::Growth.begin();
+        let other = Part::Table.begin();
+        let text = format!("a\n{other}\nx\n{END}\n{begin}\nold\n{END}\nb\n");
+        let found = replaced(&text, Part::Growth, "new\n").expect("has marks");
+        let expected = format!("a\n{other}\nx\n{END}\n{begin}\n\nnew\n\n{END}\nb\n");
+        assert_eq!(found, expected);
+        assert!(replaced("a\n", Part::Table, "new").is_err());
     }
 }

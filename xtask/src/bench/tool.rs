@@ -1,84 +1,45 @@
 //! The builders that are compared, each called as its manual says.
 
+mod buildah;
+mod buildkit;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use self::buildah::Buildah;
+use self::buildkit::BuildKit;
+use super::job::{Compression, Job};
+use super::place;
 use crate::examples::Example;
 use crate::lathe::{self, Lathe};
 use crate::registries::Registries;
-use crate::sh::{self, Cmd};
+use crate::sh::Cmd;
 
-const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// A builder.
-#[derive(Debug)]
+/// A builder, with a store of its own.
+#[derive(Debug, Clone)]
 pub(super) enum Tool {
     Lathe(Lathe),
     Buildah(Buildah),
+    BuildKit(BuildKit),
 }
 
-/// Debian's buildah with a store of its own.
-#[derive(Debug)]
-pub(super) struct Buildah {
-    place: PathBuf,
+/// Returns the peers that this machine has and that build something here.
+pub(super) fn peers(place: &Path, registries: &Registries) -> Result<Vec<Tool>> {
+    let buildah = Buildah::find(place, registries)?.map(Tool::Buildah);
+    let buildkit = BuildKit::find().map(Tool::BuildKit);
+    let tools = buildah.into_iter().chain(buildkit);
+    Ok(tools.filter(|tool| works(tool, place)).collect())
 }
 
-impl Buildah {
-    /// Prepares a store below `place`, and the same way to base images that lathe has.
-    pub(super) fn new(place: &Path, registries: &Registries) -> Result<Self> {
-        let place = place.join("buildah");
-        fs::create_dir_all(&place).with_context(|| format!("create {}", place.display()))?;
-        let mirror = registries.standin.as_ref().map_or_else(String::new, |address| {
-            format!(
-                "[[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\n\
-                 [[registry.mirror]]\nlocation = \"{address}\"\ninsecure = true\n"
-            )
-        });
-        let short = "unqualified-search-registries = [\"docker.io\"]\n";
-        let files = [
-            ("registries.conf", format!("{short}{mirror}")),
-            ("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#.to_owned()),
-            // npm looks at no bundle of the system.
-            ("npmrc", format!("cafile={BUNDLE}\n")),
-        ];
-        for (name, text) in files {
-            let file = place.join(name);
-            fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-        }
-        Ok(Self { place })
+/// Returns whether a tool builds anything here; other people's tools want other things of a machine.
+fn works(tool: &Tool, place: &Path) -> bool {
+    let result = tool.warm(place);
+    if let Err(error) = &result {
+        println!("{} does not work here and is left out: {error:#}", tool.name());
     }
-
-    fn path(&self, name: &str) -> String {
-        self.place.join(name).display().to_string()
-    }
-
-    fn command(&self, verb: &str) -> Cmd {
-        Cmd::new("buildah")
-            .args(["--root", &self.path("store"), "--runroot", &self.path("run")])
-            .args([
-                "--storage-driver",
-                "overlay",
-                "--registries-conf",
-                &self.path("registries.conf"),
-            ])
-            .arg(verb)
-            .args(["--signature-policy", &self.path("policy.json")])
-    }
-
-    fn build(&self) -> Cmd {
-        let command = self.command("build").args(["--layers", "--network", "host"]);
-        // Where there are both, crun comes first, which refuses machines with two kinds of cgroups.
-        let runtime = if sh::have("runc") { &["--runtime", "runc"][..] } else { &[] };
-        let command = command.args(runtime);
-        if !Path::new(BUNDLE).is_file() {
-            return command;
-        }
-        let volumes =
-            [format!("{BUNDLE}:{BUNDLE}:ro"), format!("{}:/root/.npmrc:ro", self.path("npmrc"))];
-        command.args(volumes.map(|volume| format!("--volume={volume}")))
-    }
+    result.is_ok()
 }
 
 impl Tool {
@@ -86,6 +47,7 @@ impl Tool {
         match self {
             Self::Lathe(_) => "lathe",
             Self::Buildah(_) => "buildah",
+            Self::BuildKit(_) => "BuildKit",
         }
     }
 
@@ -94,37 +56,95 @@ impl Tool {
         let text = match self {
             Self::Lathe(lathe) => lathe.command(&["--version"]).read()?,
             Self::Buildah(_) => Cmd::new("buildah").arg("--version").read()?,
+            Self::BuildKit(buildkit) => buildkit.version()?,
         };
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    pub(super) fn pull(&self, image: &str) -> Cmd {
+    /// Gets an image and makes it ready to be built on.
+    pub(super) fn pull(&self, image: &str, place: &Path) -> Result<()> {
         match self {
-            Self::Lathe(lathe) => lathe.command(&["pull", "-q", image]),
-            Self::Buildah(buildah) => buildah.command("pull").args(["-q", image]),
+            Self::Lathe(lathe) => lathe.command(&["pull", "-q", image]).run()?,
+            Self::Buildah(buildah) => buildah.pull(image).run()?,
+            Self::BuildKit(_) => {}
+        }
+        // Some tools unpack an image when it is built on for the first time.
+        let context = place.join("warm");
+        fs::create_dir_all(&context).with_context(|| format!("create {}", context.display()))?;
+        let file = context.join("Dockerfile");
+        fs::write(&file, format!("FROM {image}\nRUN :\n")).context("write a Dockerfile")?;
+        self.build(&Job::new(&context, "warm")).run()
+    }
+
+    /// Makes the tool ready for work on a small base image.
+    fn warm(&self, place: &Path) -> Result<()> {
+        self.pull("busybox", place)
+    }
+
+    pub(super) fn build(&self, job: &Job) -> Cmd {
+        match self {
+            Self::Lathe(lathe) => lathe_build(lathe).args(job.words()),
+            Self::Buildah(buildah) => buildah.build().args(job.words()),
+            Self::BuildKit(buildkit) => buildkit.build(job),
         }
     }
 
-    pub(super) fn build(&self, example: &Example) -> Cmd {
+    /// Returns the command that writes a built image to an OCI archive.
+    pub(super) fn to_archive(&self, job: &Job, file: &Path, compression: Compression) -> Cmd {
+        let file = file.display();
+        let output = format!("type=oci,dest={file},compression={}", compression.name());
         match self {
-            Self::Lathe(lathe) => lathe.build(example),
-            Self::Buildah(buildah) => buildah.build().args(example.arguments()),
-        }
-    }
-
-    /// Returns the command that builds this Dockerfile, which is written to the context.
-    pub(super) fn build_text(&self, context: &Path, name: &str, text: &str) -> Result<Cmd> {
-        let file = context.join(format!("Dockerfile.{name}"));
-        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-        let tag = format!("bench-{name}");
-        let command = match self {
-            Self::Lathe(lathe) => {
-                lathe.command(&["build", "--progress", "plain"]).args(lathe::lent())
+            Self::Lathe(lathe) => lathe_build(lathe).args(["-o", &output]).args(job.words()),
+            Self::Buildah(buildah) => {
+                buildah.push(&job.tag, &format!("oci-archive:{file}"), compression)
             }
-            Self::Buildah(buildah) => buildah.build(),
-        };
-        Ok(command.args(["-t", &tag, "-f"]).arg(&file).arg(context))
+            Self::BuildKit(buildkit) => buildkit.build(job).args(["--output", &output]),
+        }
     }
+
+    /// Returns the command that pushes a built image to a registry on this machine.
+    pub(super) fn to_registry(&self, job: &Job, host: &str, compression: Compression) -> Cmd {
+        let name = format!("{host}/bench/large:latest");
+        let output = format!("type=image,name={name},push=true,compression={}", compression.name());
+        match self {
+            Self::Lathe(lathe) => lathe_build(lathe).args(["-o", &output]).args(job.words()),
+            Self::Buildah(buildah) => {
+                buildah.push(&job.tag, &format!("docker://{name}"), compression)
+            }
+            Self::BuildKit(buildkit) => {
+                buildkit.build(job).args(["--output", &format!("{output},registry.insecure=true")])
+            }
+        }
+    }
+
+    /// Returns the tool with nothing in its store but a base image, ready to be built on.
+    pub(super) fn fresh(&self, place: &Path, label: &str) -> Result<Self> {
+        let folder = place.join(format!("{}-{label}", self.name()));
+        place::remove(&folder);
+        let tool = match self {
+            Self::Lathe(lathe) => Self::Lathe(Lathe { root: Some(folder), ..lathe.clone() }),
+            Self::Buildah(buildah) => Self::Buildah(buildah.with_store(&folder)?),
+            Self::BuildKit(buildkit) => {
+                buildkit.forget()?;
+                self.clone()
+            }
+        };
+        tool.warm(place)?;
+        Ok(tool)
+    }
+
+    /// Removes the store.
+    pub(super) fn remove(&self) {
+        match self {
+            Self::Lathe(lathe) => lathe.root.iter().for_each(|root| place::remove(root)),
+            Self::Buildah(buildah) => buildah.remove(),
+            Self::BuildKit(_) => {}
+        }
+    }
+}
+
+fn lathe_build(lathe: &Lathe) -> Cmd {
+    lathe.command(&["build", "--progress", "plain"]).args(lathe::lent())
 }
 
 /// Returns the images that an example begins with.

@@ -33,6 +33,7 @@ pub(super) enum Tier {
     Doc,
     Data,
     Sandbox,
+    Guard,
     Conformance,
     EndToEnd,
 }
@@ -47,7 +48,7 @@ pub(super) struct Verdict {
 }
 
 impl Tier {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Format,
         Self::Clippy,
         Self::Tidy,
@@ -55,6 +56,7 @@ impl Tier {
         Self::Doc,
         Self::Data,
         Self::Sandbox,
+        Self::Guard,
         Self::Conformance,
         Self::EndToEnd,
     ];
@@ -72,6 +74,7 @@ impl Tier {
             Self::Doc => "doc",
             Self::Data => "data",
             Self::Sandbox => "sandbox",
+            Self::Guard => "guard",
             Self::Conformance => "conform",
             Self::EndToEnd => "e2e",
         }
@@ -86,6 +89,7 @@ impl Tier {
             Self::Doc => "examples in the documentation",
             Self::Data => "tests beside the crates: data, properties, protocols, fuzzed inputs",
             Self::Sandbox => "tests that enter namespaces, without a harness",
+            Self::Guard => "builds make no more system calls than they did (cargo xtask guard)",
             Self::Conformance => "cases of the Dockerfile language (cargo xtask conformance)",
             Self::EndToEnd => "the program as root and as a normal user run it",
         }
@@ -93,7 +97,7 @@ impl Tier {
 
     /// Returns whether it builds and runs images, which takes minutes.
     pub(super) fn builds_images(self) -> bool {
-        matches!(self, Self::Conformance | Self::EndToEnd)
+        matches!(self, Self::Guard | Self::Conformance | Self::EndToEnd)
     }
 
     /// Returns whether it makes use of Debian's packages.
@@ -115,6 +119,7 @@ impl Tier {
                 verdict
             }),
             Self::Sandbox => run_targets(false),
+            Self::Guard => Ok(run_guard()),
             Self::Conformance => Ok(run_conformance()),
             Self::EndToEnd => Ok(run_end_to_end()),
         };
@@ -176,6 +181,12 @@ fn task(arguments: &[&str]) -> Verdict {
         Ok(program) => capture(&Cmd::new(program).args(arguments)),
         Err(error) => Verdict { error: Some(error.into()), ..Verdict::default() },
     }
+}
+
+fn run_guard() -> Verdict {
+    let mut verdict = task(&["guard"]);
+    verdict.tally = Tally::of_sums(&verdict.text);
+    verdict
 }
 
 fn run_conformance() -> Verdict {

@@ -44,7 +44,7 @@ const TABLE: [Row; 25] = [
     row("frontend", 2, &["dockerfile", "graph", "oci", "pattern"]),
     row("layer", 2, &["oci", "rootfs", "store", "tree"]),
     row("registry", 2, &["event", "oci"]),
-    row("snapshot", 2, &["rootfs", "store", "userns"]),
+    row("snapshot", 2, &["rootfs", "store", "tree", "userns"]),
     row("container", 3, &["event", "executor", "oci", "rootfs", "snapshot", "store", "userns"]),
     row("exporter", 3, &["event", "layer", "oci", "registry", "rootfs", "snapshot", "store"]),
     row("source", 3, &["event", "graph", "layer", "oci", "pattern", "registry", "rootfs", "snapshot", "store", "tree"]),

@@ -1,0 +1,139 @@
+//! Counting the system calls of a command and all its children.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::sh::Cmd;
+
+/// System calls that cost alike and are counted as one.
+///
+/// What is left out depends on chance: what waits, what the allocator and the threads do, and reads and writes of
+/// pipes, whose pieces depend on who comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// Asking for a file's attributes, or for the names in a folder.
+    Look,
+    Open,
+    /// Making, removing, renaming, and setting attributes.
+    Change,
+    /// Reading and writing at a place, as databases do, and copies in the kernel.
+    Data,
+    Lock,
+    Mount,
+    /// Programs that are started.
+    Program,
+    /// What a process does to itself on its way into a sandbox.
+    Setup,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Look,
+        Self::Open,
+        Self::Change,
+        Self::Data,
+        Self::Lock,
+        Self::Mount,
+        Self::Program,
+        Self::Setup,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Open => "open",
+            Self::Change => "change",
+            Self::Data => "data",
+            Self::Lock => "lock",
+            Self::Mount => "mount",
+            Self::Program => "program",
+            Self::Setup => "setup",
+        }
+    }
+
+    /// Returns the calls, with blanks between them.
+    fn calls(self) -> &'static str {
+        match self {
+            Self::Look => {
+                "stat lstat fstat newfstatat statx statfs fstatfs access faccessat faccessat2 readlink readlinkat \
+                 getdents64 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr"
+            }
+            Self::Open => "open openat openat2 creat",
+            Self::Change => {
+                "mkdir mkdirat rmdir mknod mknodat link linkat symlink symlinkat unlink unlinkat rename renameat \
+                 renameat2 chmod fchmod fchmodat fchmodat2 chown lchown fchown fchownat utimensat truncate ftruncate \
+                 setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
+            }
+            Self::Data => {
+                "pread64 pwrite64 preadv pwritev copy_file_range sendfile splice fsync fdatasync syncfs"
+            }
+            Self::Lock => "flock fcntl",
+            Self::Mount => {
+                "mount umount2 move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr pivot_root unshare \
+                 setns"
+            }
+            Self::Program => "execve execveat",
+            Self::Setup => {
+                "rt_sigaction prctl prlimit64 setuid setgid setresuid setresgid setgroups capset seccomp chdir fchdir \
+                 chroot setsid sethostname"
+            }
+        }
+    }
+
+    fn of(call: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.calls().split(' ').any(|one| one == call))
+    }
+}
+
+/// How many calls of each class there were.
+pub(super) type Counts = BTreeMap<Class, f64>;
+
+/// Runs a command and counts its calls.
+pub(super) fn count(command: &Cmd, summary: &Path) -> Result<Counts> {
+    let file = summary.display().to_string();
+    let strace = ["-f", "-qq", "-c", "-U", "calls,name", "-o", &file];
+    command.clone().below("strace", strace).run()?;
+    let text =
+        fs::read_to_string(summary).with_context(|| format!("read {}", summary.display()))?;
+    Ok(read(&text))
+}
+
+/// Reads what `strace -c -U calls,name` says.
+fn read(text: &str) -> Counts {
+    let mut counts: Counts = Class::ALL.into_iter().map(|class| (class, 0.0)).collect();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(number), Some(call)) = (words.next(), words.next()) else { continue };
+        if let (Ok(number), Some(class)) = (number.parse::<u32>(), Class::of(call)) {
+            *counts.entry(class).or_default() += f64::from(number);
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_summed_by_class() {
+        let text = "    calls syscall\n--------- ------\n     12 statx\n      3 openat2\n\
+                    \n      5 newfstatat\n      9 futex\n--------- ------\n     29 total\n";
+        let counts = read(text);
+        let found = [Class::Look, Class::Open, Class::Mount].map(|class| counts[&class].to_bits());
+        assert_eq!(found, [17.0_f64, 3.0, 0.0].map(f64::to_bits));
+    }
+
+    #[test]
+    fn each_call_has_one_class() {
+        let mut all: Vec<&str> =
+            Class::ALL.iter().flat_map(|class| class.calls().split(' ')).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}
