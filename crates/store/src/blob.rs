@@ -207,6 +207,12 @@ impl PartialBlob {
         self.offset
     }
 
+    /// Opens what has come for reading, from its start: more appears while it is written. None of
+    /// it is checked before [`PartialBlob::finish`].
+    pub fn reader(&self) -> Result<File> {
+        File::open(&self.path).map_err(|source| Error::io("open", &self.path, source))
+    }
+
     /// Throws away what is there, for servers that only send from the start.
     pub fn restart(&mut self) -> Result<()> {
         self.file.set_len(0).map_err(|source| Error::io("truncate", &self.path, source))?;
