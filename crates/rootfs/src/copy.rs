@@ -16,49 +16,44 @@
 //!
 //! Speed is the point of the rest: each directory is opened once on both sides, files are named
 //! relative to it, content moves inside the kernel (`data.rs`), and no call is made whose effect is
-//! known to be there already (`creation.rs`); files are copied by several threads (`crew.rs`).
+//! known to be there already (`creation.rs`); directories are copied side by side (`tree.rs`).
 
-mod crew;
 mod data;
 mod file;
 mod level;
+mod links;
+mod tree;
 
 use crate::creation::Target;
 use crate::dir::Dir;
-use crate::dir::join_bytes;
 use crate::error::Error;
 use crate::error::Result;
 use crate::path::clean;
 use crate::root::DirOptions;
 use crate::root::Root;
-use crate::root::unlink_for_replacement;
 use crate::walk::Filter;
-use crate::walk::Selection;
-use crew::BATCH;
-use crew::Batch;
-use crew::Crew;
-use crew::Shared;
+use file::FileCopier;
 use file::Rules;
 use file::Source;
-use lathe_tree::Device;
 use lathe_tree::Metadata;
 use lathe_tree::ModeChange;
 use lathe_tree::Owner;
 use lathe_tree::Timestamp;
 use level::Finish;
 use level::Level;
-use level::Pair;
-use rustix::io::Errno;
-use std::collections::HashMap;
+use level::Opened;
+use links::Links;
 use std::ffi::OsStr;
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tree::Counts;
+use tree::Task;
+use tree::TreeCopy;
 
-/// Directories on one path. Each costs two descriptors and a stack frame.
-const DEPTH: usize = 1000;
+/// Most threads: beyond, file systems only wait for themselves.
+const THREADS: usize = 8;
 
 /// One source to one destination.
 #[derive(Debug)]
@@ -177,31 +172,51 @@ pub fn copy(request: &CopyRequest<'_>) -> Result<CopyReport> {
     let source = request.from.real_path(request.source)?;
     let metadata = request.from.lstat(&source)?;
     let place = prepare_destination(request, &metadata)?;
-    let shared = Shared::new(Rules::new(&request.options));
-    let copied = std::thread::scope(|scope| {
-        let mut copier = Copier {
-            filter: request.options.filter,
-            crew: Crew::new(scope, &shared),
-            linked: HashMap::new(),
-            to: request.to,
-            report: CopyReport::default(),
-            depth: 0,
-        };
-        if metadata.is_dir() {
-            copier.start(request.from.dir(&source)?, &metadata, &place)?;
-        } else {
-            let (dir, name) = request.from.parent(&source)?;
-            let (target, new_name) = request.to.parent(&place)?;
-            let file = Source { dir: &dir, name: &name, metadata: &metadata };
-            copier.count(&metadata);
-            copier.crew.own.copy(file, &Target::new(target)?, &new_name)?;
-        }
-        Ok(copier.report)
-    });
-    match shared.into_error() {
-        Some(error) => Err(error),
-        None => copied,
+    let rules = Rules::new(&request.options);
+    if !metadata.is_dir() {
+        let (dir, name) = request.from.parent(&source)?;
+        let (target, new_name) = request.to.parent(&place)?;
+        let file = Source { dir: &dir, name: &name, metadata: &metadata };
+        FileCopier::new(&rules).copy(file, &Target::new(target)?, &new_name)?;
+        let bytes = if metadata.is_file() { metadata.size } else { 0 };
+        return Ok(CopyReport { files: 1, directories: 0, bytes });
     }
+    let level = Arc::new(start(request, request.from.dir(&source)?, &metadata, &place)?);
+    let tree = TreeCopy {
+        rules: &rules,
+        filter: request.options.filter,
+        links: Links::new(request.options.identity),
+        to: request.to,
+        start: &source,
+        counts: Counts::default(),
+    };
+    let threads = lathe_stdx::threads().min(THREADS);
+    let work = |scratch: &mut _, task, tasks: &_| tree.work(scratch, task, tasks);
+    lathe_stdx::parallel_tasks(Task::Directory { level }, threads, || tree.scratch(), work)?;
+    Ok(tree.counts.report())
+}
+
+/// Opens the destination of a directory.
+fn start(
+    request: &CopyRequest<'_>,
+    source: Dir,
+    metadata: &Metadata,
+    place: &Path,
+) -> Result<Level> {
+    let existing = request.to.try_lstat(place)?;
+    if existing.is_some_and(|existing| !existing.is_dir()) {
+        let (from, to) = (source.path().to_owned(), place.to_owned());
+        return Err(Error::DirectoryOverFile { from, to });
+    }
+    let made = existing.is_none();
+    if made {
+        // Only for a directory copied by its own name, which brings its metadata along.
+        let (parent, name) = request.to.parent(place)?;
+        parent.create_dir(&name, metadata.mode & 0o777 | 0o700)?;
+    }
+    let target = Target::new(request.to.dir(place)?)?;
+    let finish = if made { Finish::All } else { Finish::Time };
+    Ok(Level::start(source, *metadata, Opened { target, made, finish }))
 }
 
 /// Makes the directories above the destination and returns where the source goes.
@@ -237,130 +252,6 @@ fn prepare_destination(request: &CopyRequest<'_>, source: &Metadata) -> Result<P
         to.create_dir_all(parent, &options)?;
     }
     Ok(place)
-}
-
-/// The walk through the source.
-struct Copier<'a, 'scope, 'env> {
-    filter: Option<Filter<'a>>,
-    crew: Crew<'scope, 'env>,
-    /// Where a source file with several names was copied to first.
-    linked: HashMap<(Device, u64), PathBuf>,
-    to: &'a Root,
-    report: CopyReport,
-    depth: usize,
-}
-
-impl Copier<'_, '_, '_> {
-    fn start(&mut self, source: Dir, metadata: &Metadata, place: &Path) -> Result<()> {
-        let existing = self.to.try_lstat(place)?;
-        if existing.is_some_and(|existing| !existing.is_dir()) {
-            let (from, to) = (source.path().to_owned(), place.to_owned());
-            return Err(Error::DirectoryOverFile { from, to });
-        }
-        let made = existing.is_none();
-        if made {
-            // Only for a directory copied by its own name, which brings its metadata along.
-            let (parent, name) = self.to.parent(place)?;
-            parent.create_dir(&name, metadata.mode & 0o777 | 0o700)?;
-        }
-        let target = Target::new(self.to.dir(place)?)?;
-        let source = Arc::new(source);
-        let finish = if made { Finish::All } else { Finish::Time };
-        let pair = Pair { source, target, metadata: *metadata, made, finish };
-        self.children(Level::start(pair, metadata), &mut PathBuf::new())
-    }
-
-    /// Copies what is in a source directory; `path` is relative to the source of the copy.
-    fn children(&mut self, level: Level<'_>, path: &mut PathBuf) -> Result<()> {
-        self.depth += 1;
-        if self.depth > DEPTH {
-            return Err(Error::io("copy", path, Errno::NAMETOOLONG));
-        }
-        let mut files = Vec::new();
-        for name in level.source.read_names()? {
-            let metadata = level.source.lstat(&name)?;
-            let selection = self.filter.map_or(Selection::Keep, |filter| {
-                path.push(&name);
-                let selection = filter(path, metadata.kind);
-                path.pop();
-                selection
-            });
-            match (selection, metadata.is_dir()) {
-                (Selection::Skip, _) | (Selection::Descend, false) => {}
-                (Selection::Keep | Selection::Lazy, false) if metadata.links > 1 => {
-                    self.file_with_links(&level, &name, &metadata)?;
-                }
-                (Selection::Keep | Selection::Lazy, false) => files.push((name, metadata)),
-                (selection, true) => {
-                    let below = Level::below(&level, &name, &metadata, selection)?;
-                    if selection == Selection::Keep {
-                        below.pair()?;
-                    }
-                    path.push(&name);
-                    self.children(below, path)?;
-                    path.pop();
-                }
-            }
-            if files.len() == BATCH {
-                self.submit(&level, std::mem::take(&mut files))?;
-            }
-        }
-        if !files.is_empty() {
-            self.submit(&level, files)?;
-        }
-        self.depth -= 1;
-        match level.into_pair() {
-            Some(pair) => {
-                self.report.directories += u64::from(pair.finish == Finish::All);
-                self.crew.release(pair)
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn submit(&mut self, level: &Level<'_>, files: Vec<(OsString, Metadata)>) -> Result<()> {
-        if self.crew.has_failed() {
-            // The error is told by who had it; any stops the walk.
-            return Err(Error::io("copy", level.source.path(), Errno::CANCELED));
-        }
-        for (_, metadata) in &files {
-            self.count(metadata);
-        }
-        let pair = Arc::clone(level.pair()?);
-        self.crew.submit(Batch { pair, files })
-    }
-
-    fn count(&mut self, metadata: &Metadata) {
-        self.report.files += 1;
-        if metadata.is_file() {
-            self.report.bytes += metadata.size;
-        }
-    }
-
-    /// Copies a file with several names, at once since another name may follow.
-    fn file_with_links(
-        &mut self,
-        level: &Level<'_>,
-        name: &OsStr,
-        metadata: &Metadata,
-    ) -> Result<()> {
-        let pair = Arc::clone(level.pair()?);
-        let dir = pair.target.dir();
-        let identity = (metadata.file_system, metadata.inode);
-        if let Some(earlier) = self.linked.get(&identity) {
-            let (earlier_dir, earlier_name) = self.to.parent(earlier)?;
-            let from = || join_bytes(level.source.path(), name);
-            unlink_for_replacement(dir, name).map_err(|error| error.of_copy(from))?;
-            earlier_dir.hard_link(&earlier_name, dir, name)?;
-            self.report.files += 1;
-        } else {
-            self.count(metadata);
-            let source = Source { dir: &level.source, name, metadata };
-            self.crew.own.copy(source, &pair.target, name)?;
-            self.linked.insert(identity, join_bytes(dir.path(), name));
-        }
-        self.crew.release(pair)
-    }
 }
 
 #[cfg(test)]

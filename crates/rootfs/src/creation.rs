@@ -36,6 +36,12 @@ impl Target {
         Ok(Self { dir, plain })
     }
 
+    /// As [`Target::new`] for a directory that was just made in this one, with no special bits:
+    /// what it hands down it has inherited.
+    pub(crate) fn made_below(&self, dir: Dir) -> Result<Self> {
+        if self.plain { Ok(Self { dir, plain: true }) } else { Self::new(dir) }
+    }
+
     /// Returns the directory.
     pub fn dir(&self) -> &Dir {
         &self.dir

@@ -10,8 +10,12 @@
 //! - INV-ROOTFS-1: no call on a [`Root`] reads, makes, changes or removes anything outside it.
 //! - INV-ROOTFS-2: only the directory part of a path follows symbolic links; the last component is
 //!   followed by `stat`, `open`, `read`, `list` and the destination of a copy, and by nothing else.
-//! - INV-ROOTFS-3: [`Root::walk`] and [`content_digest`] see entries in the byte order of their path
+//! - INV-ROOTFS-3: [`Root::walk`] and [`content_digest`] bring entries in the byte order of their path
 //!   components, so that what is derived from them is the same on every machine.
+//! - INV-ROOTFS-4: a regular file that is there is never written to, and nothing but `set_owner`,
+//!   `set_mode`, `set_times` and the calls for extended attributes changes what it is: copies and
+//!   [`Root::write_file`] put a new file in its place. So trees may share files ([`LinkPolicy`]);
+//!   whoever calls those four on a file made it, or knows that it has one name.
 //!
 //! Start with `root.rs` (paths), `dir.rs` (single names in an opened directory) and `copy.rs`.
 

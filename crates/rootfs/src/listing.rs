@@ -4,15 +4,22 @@
 //! to list them.
 
 use crate::dir::Dir;
+use crate::dir::join_bytes;
+use crate::dir::metadata_at;
 use crate::error::Located as _;
 use crate::error::Result;
+use crate::resolve::NOFOLLOW;
+use crate::walk::Filter;
+use crate::walk::Selection;
 use lathe_tree::FileKind;
+use lathe_tree::Metadata;
 use rustix::fd::AsFd as _;
 use rustix::fs::FileType;
 use rustix::fs::RawDir;
 use std::ffi::CStr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 /// Bytes that the kernel may fill at a time.
 const BUFFER: usize = 32 * 1024;
@@ -66,15 +73,50 @@ impl Listing {
     }
 
     /// Returns the name at `index` as the kernel wants it.
-    pub(crate) fn c_name(&self, index: usize) -> &CStr {
+    fn c_name(&self, index: usize) -> &CStr {
         let Listed { start, length, .. } = self.names[index];
         CStr::from_bytes_with_nul(&self.bytes[start..=start + usize::from(length)])
             .expect("it came from the kernel with one NUL at its end")
     }
 
-    /// Returns the kind that the listing tells; not all file systems do.
-    pub(crate) fn kind(&self, index: usize) -> Option<FileKind> {
-        self.names[index].kind
+    /// Returns what is at a name of `dir`, unless the filter drops it; `path` is that of `dir`
+    /// relative to the start of the walk. What is dropped is not even looked at where the listing
+    /// has told its kind, which most file systems do.
+    pub(crate) fn select(
+        &self,
+        index: usize,
+        dir: &Dir,
+        filter: Option<Filter<'_>>,
+        path: &mut PathBuf,
+    ) -> Result<Option<(Metadata, Selection)>> {
+        let name = self.name(index);
+        let mut ask = |kind| {
+            let Some(filter) = filter else { return Selection::Keep };
+            path.push(name);
+            let selection = filter(path, kind);
+            path.pop();
+            selection
+        };
+        let listed = self.names[index].kind;
+        let mut selection = listed.map_or(Selection::Keep, &mut ask);
+        if !counts(selection, listed.unwrap_or(FileKind::Directory)) {
+            return Ok(None);
+        }
+        let metadata = metadata_at(dir.as_fd(), self.c_name(index), NOFOLLOW)
+            .at("stat", || join_bytes(dir.path(), name))?;
+        if listed != Some(metadata.kind) {
+            selection = ask(metadata.kind);
+        }
+        Ok(counts(selection, metadata.kind).then_some((metadata, selection)))
+    }
+}
+
+/// Whether something of this kind can count; of a directory what is in it may.
+fn counts(selection: Selection, kind: FileKind) -> bool {
+    match selection {
+        Selection::Keep | Selection::Lazy => true,
+        Selection::Descend => kind == FileKind::Directory,
+        Selection::Skip => false,
     }
 }
 

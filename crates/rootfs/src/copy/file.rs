@@ -2,10 +2,11 @@
 
 use super::CopyOptions;
 use super::LinkPolicy;
+use super::OverlayMarks;
 use super::Times;
 use super::data::DataCopier;
 use super::level::Finish;
-use super::level::Pair;
+use super::level::Opened;
 use crate::creation::Creation;
 use crate::creation::Target;
 use crate::dir::Dir;
@@ -17,6 +18,7 @@ use crate::error::Result;
 use crate::root::create_replacing;
 use crate::root::unlink_for_replacement;
 use crate::xattr;
+use lathe_tree::Device;
 use lathe_tree::FileKind;
 use lathe_tree::Metadata;
 use lathe_tree::ModeChange;
@@ -38,6 +40,7 @@ pub(super) struct Rules {
     mode: ModeChange,
     times: Times,
     creation: Creation,
+    overlay: OverlayMarks,
     /// Cleared when the kernel says that the two are on different file systems.
     can_link: AtomicBool,
 }
@@ -62,6 +65,7 @@ impl Rules {
             mode: options.mode.clone(),
             times: options.times,
             creation: Creation::new(),
+            overlay: options.overlay,
             can_link: AtomicBool::new(options.link == LinkPolicy::HardLink),
         }
     }
@@ -78,11 +82,16 @@ impl Rules {
     }
 
     /// Gives a directory the metadata of its source, once its content is there.
-    pub(super) fn finish_directory(&self, pair: &Pair) -> Result<()> {
-        let Pair { target, metadata, .. } = pair;
+    pub(super) fn finish_directory(
+        &self,
+        source: &Dir,
+        metadata: &Metadata,
+        opened: &Opened,
+    ) -> Result<()> {
+        let target = &opened.target;
         let path = || target.dir().path().to_owned();
         let wanted = self.wanted(metadata);
-        match pair.finish {
+        match opened.finish {
             Finish::All => {}
             Finish::Time => {
                 let times = timestamps(wanted.mtime);
@@ -95,13 +104,50 @@ impl Rules {
                 return rustix::fs::fchmod(target.dir(), mode).at("change mode", path);
             }
         }
-        let made = pair.made.then_some(metadata.mode | 0o700);
+        let made = opened.made.then_some(metadata.mode | 0o700);
         let fd = target.dir().as_fd();
         self.creation
             .finish(fd, target, made, wanted.owner, wanted.mode)
             .at("set metadata of", path)?;
-        copy_xattrs(pair.source.as_fd(), fd, path)?;
+        self.copy_xattrs(source.as_fd(), fd, path)?;
         rustix::fs::futimens(fd, &timestamps(wanted.mtime)).at("change times", path)
+    }
+
+    /// Copies the extended attributes of an open file to another; one call when there are none.
+    fn copy_xattrs(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        path: impl Fn() -> PathBuf,
+    ) -> Result<()> {
+        let xattrs = xattr::of_file(from).at("read extended attributes of source of", &path)?;
+        for (name, value) in xattrs {
+            if !self.copies_xattr(&name) {
+                continue;
+            }
+            match rustix::fs::fsetxattr(to, &name[..], &value, XattrFlags::empty()) {
+                // As BuildKit: the destination may be unable to hold it (tmpfs, user namespace).
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+                Err(errno) => return Err(Error::io("set extended attribute of", &path(), errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What else an overlay below notes belongs to it, and labels to the host's policy.
+    fn copies_xattr(&self, name: &[u8]) -> bool {
+        let of_overlay = [&b"trusted.overlay."[..], b"user.overlay."];
+        if let Some(mark) = of_overlay.iter().find_map(|prefix| name.strip_prefix(*prefix)) {
+            return self.overlay == OverlayMarks::Keep
+                && [b"opaque", &b"whiteout"[..]].contains(&mark);
+        }
+        !name.starts_with(b"security.") || name == b"security.capability"
+    }
+
+    fn is_whiteout(&self, metadata: &Metadata) -> bool {
+        self.overlay == OverlayMarks::Keep
+            && metadata.kind == FileKind::CharDevice
+            && metadata.device == Device::default()
     }
 }
 
@@ -124,15 +170,57 @@ impl<'a> FileCopier<'a> {
         Self { rules, data: DataCopier::default() }
     }
 
-    /// Copies anything but a directory to `name`.
+    /// Copies anything but a directory to `name`, or makes that another name of it.
     pub(super) fn copy(&mut self, source: Source<'_>, target: &Target, name: &OsStr) -> Result<()> {
+        if self.could_link(source.metadata) && self.link(source, target, name)? {
+            return Ok(());
+        }
+        self.copy_apart(source, target, name)
+    }
+
+    /// Copies anything but a directory to `name`.
+    pub(super) fn copy_apart(
+        &mut self,
+        source: Source<'_>,
+        target: &Target,
+        name: &OsStr,
+    ) -> Result<()> {
         let wanted = self.rules.wanted(source.metadata);
         let copied = match source.metadata.kind {
             FileKind::Regular => self.regular(source, target, name, &wanted),
             FileKind::Symlink => self.symlink(source, target, name, &wanted),
+            _ if self.rules.is_whiteout(source.metadata) => {
+                make_replacing(target.dir(), name, |dir| {
+                    dir.make_node(name, FileKind::CharDevice, 0, Device::default())
+                })
+            }
             _ => special(source.metadata, target.dir(), name, &wanted),
         };
         copied.map_err(|error| error.of_copy(|| join_bytes(source.dir.path(), source.name)))
+    }
+
+    /// Returns whether a copy of the file would be all that the file is.
+    pub(super) fn could_link(&self, metadata: &Metadata) -> bool {
+        self.rules.can_link.load(Ordering::Relaxed)
+            && self.rules.wanted(metadata).is_that_of(metadata)
+    }
+
+    /// Tries to make `name` another name of the source; returns whether it is.
+    pub(super) fn link(&self, source: Source<'_>, target: &Target, name: &OsStr) -> Result<bool> {
+        let linked =
+            make_replacing(target.dir(), name, |dir| source.dir.hard_link(source.name, dir, name));
+        match errno_of(&linked) {
+            // Another file system: no file of this copy can be linked.
+            Some(Errno::XDEV) => {
+                self.rules.can_link.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+            // Too many names, or not ours to link (fs.protected_hardlinks).
+            Some(Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
+            _ => linked
+                .map(|()| true)
+                .map_err(|error| error.of_copy(|| join_bytes(source.dir.path(), source.name))),
+        }
     }
 
     fn symlink(
@@ -143,8 +231,8 @@ impl<'a> FileCopier<'a> {
         wanted: &Wanted,
     ) -> Result<()> {
         let dir = target.dir();
-        unlink_for_replacement(dir, name)?;
-        dir.symlink(&source.dir.read_link(source.name)?, name)?;
+        let points_to = source.dir.read_link(source.name)?;
+        make_replacing(dir, name, |dir| dir.symlink(&points_to, name))?;
         if !target.makes_owner(&self.rules.creation, wanted.owner) {
             dir.set_owner(name, wanted.owner)?;
         }
@@ -159,12 +247,6 @@ impl<'a> FileCopier<'a> {
         wanted: &Wanted,
     ) -> Result<()> {
         let metadata = source.metadata;
-        if self.rules.can_link.load(Ordering::Relaxed)
-            && wanted.is_that_of(metadata)
-            && self.link_to_source(source, target.dir(), name)?
-        {
-            return Ok(());
-        }
         let path = || join_bytes(target.dir().path(), name);
         let input = source.dir.open_file(source.name)?;
         let output = create_replacing(target.dir(), name, metadata.mode)?;
@@ -174,60 +256,31 @@ impl<'a> FileCopier<'a> {
             .creation
             .finish(output.as_fd(), target, made, wanted.owner, wanted.mode)
             .at("set metadata of", path)?;
-        copy_xattrs(input.as_fd(), output.as_fd(), path)?;
+        self.rules.copy_xattrs(input.as_fd(), output.as_fd(), path)?;
         rustix::fs::futimens(&output, &timestamps(wanted.mtime)).at("change times", path)
-    }
-
-    /// Tries to make the destination another name of the source; returns whether it is.
-    fn link_to_source(&self, source: Source<'_>, dir: &Dir, name: &OsStr) -> Result<bool> {
-        let mut result = source.dir.hard_link(source.name, dir, name);
-        if errno_of(&result) == Some(Errno::EXIST) {
-            unlink_for_replacement(dir, name)?;
-            result = source.dir.hard_link(source.name, dir, name);
-        }
-        match errno_of(&result) {
-            None => result.map(|()| true),
-            // Another file system: no file of this copy can be linked.
-            Some(Errno::XDEV) => {
-                self.rules.can_link.store(false, Ordering::Relaxed);
-                Ok(false)
-            }
-            // Too many names, or not ours to link (fs.protected_hardlinks).
-            Some(Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
-            Some(_) => result.map(|()| false),
-        }
     }
 }
 
 fn special(metadata: &Metadata, dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<()> {
-    unlink_for_replacement(dir, name)?;
-    dir.make_node(name, metadata.kind, wanted.mode, metadata.device)?;
+    make_replacing(dir, name, |dir| {
+        dir.make_node(name, metadata.kind, wanted.mode, metadata.device)
+    })?;
     dir.set_owner(name, wanted.owner)?;
     dir.set_mode(name, wanted.mode)?;
     dir.set_times(name, wanted.mtime)
 }
 
+/// Makes something at `name`, which is seldom taken; then what is not a directory goes.
+fn make_replacing(dir: &Dir, name: &OsStr, make: impl Fn(&Dir) -> Result<()>) -> Result<()> {
+    let made = make(dir);
+    if errno_of(&made) != Some(Errno::EXIST) {
+        return made;
+    }
+    unlink_for_replacement(dir, name)?;
+    make(dir)
+}
+
 fn errno_of(result: &Result<()>) -> Option<Errno> {
     let error = result.as_ref().err()?;
     error.raw_os_error().map(Errno::from_raw_os_error)
-}
-
-/// Copies the extended attributes of an open file to another; one call when there are none.
-fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: impl Fn() -> PathBuf) -> Result<()> {
-    let xattrs = xattr::of_file(from).at("read extended attributes of source of", &path)?;
-    for (name, value) in xattrs {
-        // Marks of an overlay below belong to it, and labels to the host's policy.
-        let foreign = name.starts_with(b"trusted.overlay.")
-            || name.starts_with(b"user.overlay.")
-            || (name.starts_with(b"security.") && name != b"security.capability");
-        if foreign {
-            continue;
-        }
-        match rustix::fs::fsetxattr(to, &name[..], &value, XattrFlags::empty()) {
-            // As BuildKit: the destination may be unable to hold it (tmpfs, user namespace).
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
-            Err(errno) => return Err(Error::io("set extended attribute of", &path(), errno)),
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,9 @@
 //! The table in the module doc, case by case.
 
 use super::*;
+use crate::root::FileOptions;
+use crate::walk::Selection;
+use lathe_tree::Device;
 use lathe_tree::FileKind;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -419,4 +422,148 @@ fn an_error_of_a_thread_is_the_error_of_the_copy() {
     fs::create_dir_all(scene.host("to/d9/569")).expect("made");
     let result = scene.copy("/", "/");
     assert!(matches!(result, Err(Error::FileOverDirectory { .. })), "{result:?}");
+}
+
+/// More names in one directory than one thread copies, and files that are copied on their own.
+#[test]
+fn large_directories_and_large_files_are_whole() {
+    let scene = scene(&["d/link->0"], &[]);
+    for number in 0..2500 {
+        fs::write(scene.host(&format!("from/d/{number}")), number.to_string()).expect("written");
+    }
+    let large: Vec<u8> = (0..1_500_000_u32).map(|number| (number / 97).to_le_bytes()[0]).collect();
+    for name in ["large1", "large2"] {
+        fs::write(scene.host(&format!("from/d/{name}")), &large).expect("written");
+    }
+    let report = scene.copy("d", "b").expect("copied");
+    assert_eq!((report.files, report.directories), (2503, 0));
+    for number in 0..2500 {
+        let copied = fs::read_to_string(scene.host(&format!("to/b/{number}"))).expect("read");
+        assert_eq!(copied, number.to_string());
+    }
+    for name in ["large1", "large2"] {
+        assert!(fs::read(scene.host(&format!("to/b/{name}"))).expect("read") == large, "{name}");
+    }
+}
+
+#[test]
+fn links_stay_links_whether_files_are_copied_or_linked() {
+    for link in [LinkPolicy::Never, LinkPolicy::HardLink] {
+        let scene = scene(&["d/a=1", "d/s/c=2", "d/l->a"], &["b/s/b=0", "b/l=0"]);
+        fs::hard_link(scene.host("from/d/a"), scene.host("from/d/s/b")).expect("linked");
+        let options = CopyOptions { link, ..CopyOptions::default() };
+        scene.copy_with("d", "b", options).expect("copied");
+        assert_eq!(scene.dump(), ["b/", "b/a=1", "b/l->a", "b/s/", "b/s/b=1", "b/s/c=2"]);
+        let inode = |path: &str| fs::symlink_metadata(scene.host(path)).expect(path).ino();
+        assert_eq!(inode("to/b/a"), inode("to/b/s/b"), "{link:?}");
+        for path in ["a", "l", "s/c"] {
+            let is_linked = inode(&format!("to/b/{path}")) == inode(&format!("from/d/{path}"));
+            assert_eq!(is_linked, link == LinkPolicy::HardLink, "{link:?} {path}");
+        }
+    }
+}
+
+/// As two layers of an overlay that share a file.
+#[test]
+fn names_that_do_not_belong_together_become_files_of_their_own() {
+    let identity = |path: &Path, metadata: &Metadata| {
+        assert!(metadata.links > 1, "asked for what has one name: {}", path.display());
+        u64::from(path.starts_with("d/upper"))
+    };
+    for link in [LinkPolicy::Never, LinkPolicy::HardLink] {
+        let scene = scene(&["d/lower/a=1", "d/upper/x/", "d/single=2"], &[]);
+        for path in ["from/d/lower/b", "from/d/upper/a", "from/d/upper/x/b"] {
+            fs::hard_link(scene.host("from/d/lower/a"), scene.host(path)).expect("linked");
+        }
+        let options = CopyOptions { link, identity: Some(&identity), ..CopyOptions::default() };
+        scene.copy_with("d", "b", options).expect("copied");
+        let inode = |path: &str| fs::metadata(scene.host(path)).expect(path).ino();
+        let (lower, upper) = (inode("to/b/lower/a"), inode("to/b/upper/a"));
+        assert_eq!(lower, inode("to/b/lower/b"), "{link:?}");
+        assert_eq!(upper, inode("to/b/upper/x/b"), "{link:?}");
+        assert_ne!(lower, upper, "{link:?}");
+        let shared = [lower, upper].contains(&inode("from/d/lower/a"));
+        assert_eq!(shared, link == LinkPolicy::HardLink, "{link:?}");
+    }
+}
+
+#[test]
+fn marks_of_an_overlay_are_kept_on_demand() {
+    let name = "marks_of_an_overlay_are_kept_on_demand";
+    for (overlay, link) in [
+        (OverlayMarks::Keep, LinkPolicy::Never),
+        (OverlayMarks::Keep, LinkPolicy::HardLink),
+        (OverlayMarks::Drop, LinkPolicy::Never),
+    ] {
+        let scene = scene(&["d/s/a=1"], &[]);
+        let (gone, opaque) = (Path::new("d/s/gone"), Path::new("d/s"));
+        for made in [
+            scene.from.make_node(gone, FileKind::CharDevice, 0, Device::default()),
+            scene.from.set_xattr(opaque, b"user.overlay.opaque", b"y"),
+            scene.from.set_xattr(opaque, b"user.overlay.impure", b"y"),
+        ] {
+            if let Err(error) = made {
+                eprintln!("SKIP {name}: {error}");
+                return;
+            }
+        }
+        let options = CopyOptions { overlay, link, ..CopyOptions::default() };
+        scene.copy_with("d", "b", options).expect("copied");
+        assert_eq!(scene.dump(), ["b/", "b/s/", "b/s/a=1", "b/s/gone:CharDevice"]);
+        let marks = scene.to.xattrs(Path::new("b/s")).expect("attributes");
+        let marks: Vec<&[u8]> = marks.keys().map(Vec::as_slice).collect();
+        match overlay {
+            OverlayMarks::Keep => assert_eq!(marks, [b"user.overlay.opaque"]),
+            OverlayMarks::Drop => assert!(marks.is_empty()),
+        }
+    }
+}
+
+/// INV-ROOTFS-4: whatever is done to the one tree, a file that both share stays as it is.
+#[test]
+fn inv_rootfs_4_nothing_is_written_through_a_shared_file() {
+    let changes: [(&str, &dyn Fn(&Scene)); 6] = [
+        ("copied over", &|scene| {
+            make(&scene.host("from"), "other/a=new");
+            scene.copy("other", "b").map(drop).expect("copied");
+        }),
+        ("copied over with an owner", &|scene| {
+            let options = CopyOptions { mode: ModeChange::Set(0o600), ..CopyOptions::default() };
+            scene.copy_with("d", "b", options).map(drop).expect("copied");
+        }),
+        ("written", &|scene| {
+            let options = FileOptions { owner: mine(), mode: 0o600, mtime: None };
+            scene.to.write_file(Path::new("b/a"), b"new", &options).expect("written");
+        }),
+        ("linked over", &|scene| {
+            make(&scene.host("to"), "other/a=new");
+            let (from, to) = (Root::open(&scene.host("to")), &scene.to);
+            let (source, destination) = (Path::new("other"), Path::new("b"));
+            let options = CopyOptions { link: LinkPolicy::HardLink, ..CopyOptions::default() };
+            let from = &from.expect("opened");
+            copy(&CopyRequest { from, source, to, destination, options }).expect("copied");
+        }),
+        ("replaced by renaming", &|scene| {
+            make(&scene.host("to"), "other=new");
+            scene.to.rename(Path::new("other"), Path::new("b/a")).expect("renamed");
+        }),
+        ("removed", &|scene| scene.to.remove(Path::new("b")).expect("removed")),
+    ];
+    for (what, change) in changes {
+        let scene = scene(&["d/a=1"], &[]);
+        let options = CopyOptions { link: LinkPolicy::HardLink, ..CopyOptions::default() };
+        scene.copy_with("d", "b", options).expect("copied");
+        let state = || {
+            let path = Path::new("d/a");
+            let metadata = scene.from.lstat(path).expect("stat");
+            let content = scene.from.read(path, 10).expect("read");
+            (metadata.mode, metadata.mtime, metadata.owner(), metadata.inode, content)
+        };
+        let before = state();
+        let inode = |path: &str| fs::metadata(scene.host(path)).ok().map(|file| file.ino());
+        assert_eq!(inode("to/b/a"), Some(before.3), "linked at first");
+        change(&scene);
+        assert_eq!(state(), before, "{what}");
+        assert_ne!(inode("to/b/a"), Some(before.3), "{what}");
+    }
 }

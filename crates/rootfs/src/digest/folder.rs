@@ -14,24 +14,17 @@ use super::entry::Seen;
 use super::memo::DirectoryId;
 use super::version::Moment;
 use crate::dir::Dir;
-use crate::dir::join_bytes;
-use crate::dir::metadata_at;
 use crate::error::Error;
-use crate::error::Located as _;
 use crate::error::Result;
 use crate::listing::Listing;
-use crate::resolve::NOFOLLOW;
 use crate::walk::Selection;
 use lathe_stdx::Tasks;
 use lathe_tree::ChildDigest;
 use lathe_tree::EntryDigest;
-use lathe_tree::FileKind;
 use lathe_tree::Metadata;
 use lathe_tree::TreeDigest;
 use lathe_tree::TreeDigester;
-use rustix::fd::AsFd as _;
 use rustix::io::Errno;
-use std::ffi::OsStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -230,15 +223,15 @@ impl<'a> TreeWalk<'a> {
             .map(|block| Cursor::new(block, folder.listing.name(range.start).as_bytes()));
         scratch.path.clear();
         scratch.path.push(folder.path_below(self.start));
+        let filter = self.reader.options.filter;
         let moment = folder.memo.as_ref().map(|_| Moment::now());
         for place in range {
             let name = folder.listing.name(place);
             let known = cursor.as_mut().and_then(|cursor| cursor.find(name.as_bytes()));
             matched += usize::from(known.is_some());
-            let Some((metadata, selection)) = self.select(&folder, place, &mut scratch.path)?
-            else {
-                continue;
-            };
+            let path = &mut scratch.path;
+            let selected = folder.listing.select(place, &folder.dir, filter, path)?;
+            let Some((metadata, selection)) = selected else { continue };
             // The version of a file names no file system: it is that of the folder.
             let is_held = folder.holds(&metadata);
             let (known, moment) = (known.filter(|_| is_held), moment.filter(|_| is_held));
@@ -270,39 +263,6 @@ impl<'a> TreeWalk<'a> {
         drop(results);
         self.settle(folder);
         Ok(())
-    }
-
-    /// Returns what is at a name, unless the filter drops it. A file that it drops is not looked at
-    /// where the listing has told its kind.
-    fn select(
-        &self,
-        folder: &Folder,
-        place: usize,
-        path: &mut PathBuf,
-    ) -> Result<Option<(Metadata, Selection)>> {
-        let name = folder.listing.name(place);
-        let listed = folder.listing.kind(place);
-        let mut selection = match listed {
-            Some(kind) => self.filter(path, name, kind),
-            None => Selection::Keep,
-        };
-        if !counts(selection, listed.unwrap_or(FileKind::Directory)) {
-            return Ok(None);
-        }
-        let metadata = metadata_at(folder.dir.as_fd(), folder.listing.c_name(place), NOFOLLOW)
-            .at("stat", || join_bytes(folder.dir.path(), name))?;
-        if listed != Some(metadata.kind) {
-            selection = self.filter(path, name, metadata.kind);
-        }
-        Ok(counts(selection, metadata.kind).then_some((metadata, selection)))
-    }
-
-    fn filter(&self, path: &mut PathBuf, name: &OsStr, kind: FileKind) -> Selection {
-        let Some(filter) = self.reader.options.filter else { return Selection::Keep };
-        path.push(name);
-        let selection = filter(path, kind);
-        path.pop();
-        selection
     }
 
     /// Ends a task of a folder; the last one ends the folder.
@@ -402,14 +362,5 @@ impl Folder {
             }
         }
         Some(tree.finish())
-    }
-}
-
-/// Whether something of this kind can count; of a directory what is in it may.
-fn counts(selection: Selection, kind: FileKind) -> bool {
-    match selection {
-        Selection::Keep | Selection::Lazy => true,
-        Selection::Descend => kind == FileKind::Directory,
-        Selection::Skip => false,
     }
 }
