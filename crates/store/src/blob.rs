@@ -28,6 +28,7 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::lock::Guard;
 use crate::lock::flock;
 use crate::lock::is_at;
@@ -38,13 +39,21 @@ use crate::store::Store;
 const MODE: Mode = Mode::from_raw_mode(0o444);
 
 impl Store {
-    /// Says whether the blob is there.
+    /// Says whether the blob is there; it is kept from now on while this process shares the store.
     pub fn has_blob(&self, digest: &Digest) -> bool {
         self.blob_size(digest).is_some()
     }
 
-    /// Returns the size of a blob in bytes; `None` when it is not there.
+    /// Returns the size of a blob in bytes; `None` when it is not there. It is kept from now on
+    /// while this process shares the store.
     pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
+        let target = Target::Blob(*digest);
+        let size = self.file_size(digest)?;
+        if self.holds(&target) {
+            return Some(size);
+        }
+        // What cannot be held may be gone at any time, so it counts as missing.
+        self.hold([target]).ok()?;
         self.file_size(digest)
     }
 
@@ -94,6 +103,7 @@ impl Store {
             let guard = self.share()?;
             let mut draft = Draft::create(self)?;
             draft.write(bytes)?;
+            self.hold([Target::Blob(digest)])?;
             draft.publish(self, &digest, bytes.len() as u64)?;
             drop(guard);
         }
@@ -184,6 +194,7 @@ impl BlobWriter {
         if let Some(expected) = expected {
             expect_digest(expected, digest)?;
         }
+        self.store.hold([Target::Blob(digest)])?;
         self.draft.publish(&self.store, &digest, self.size)?;
         Ok((digest, self.size))
     }
@@ -242,6 +253,7 @@ impl PartialBlob {
         }
         rustix::fs::fchmod(&self.file, MODE)
             .map_err(|errno| Error::io("set the mode of", &self.path, errno))?;
+        self.store.hold([Target::Blob(self.digest)])?;
         let target = blob_place(&self.store, &self.digest)?;
         fs::rename(&self.path, &target).map_err(|source| Error::io("rename", &self.path, source))
     }
@@ -309,7 +321,7 @@ impl Draft {
             return fs::rename(&path, &target).map_err(|source| Error::io("rename", &path, source));
         }
         match self.link(&target) {
-            Err(Errno::EXIST) if store.blob_size(digest) == Some(size) => Ok(()),
+            Err(Errno::EXIST) if store.file_size(digest) == Some(size) => Ok(()),
             Err(Errno::EXIST) => {
                 // What is there is a power cut's leaving: put the whole one over it.
                 let path = self.ingest.join(SnapshotId::random().as_str());

@@ -54,7 +54,7 @@ const GENERATIONS: u32 = 16;
 const CHUNK: usize = 256 * 1024;
 
 /// How exact the time of the last use is, as for the rest of the cache.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(3600);
+const TOUCH_INTERVAL: Duration = Duration::from_hours(1);
 
 type Key = [u8; 16];
 
@@ -179,7 +179,9 @@ impl BlockFile {
         kept.sort_unstable_by_key(|entry| entry.offset);
         let mut put: Vec<Entry> = fresh.entries.values().copied().collect();
         put.sort_unstable_by_key(|entry| entry.offset);
-        put.iter_mut().for_each(|entry| entry.last_used = generation);
+        for entry in &mut put {
+            entry.last_used = generation;
+        }
         let table = table(kept.iter().chain(&put), generation)?;
         let file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
         let mut writer = BufWriter::with_capacity(CHUNK, file);
@@ -317,7 +319,9 @@ fn table<'a>(
     placed.sort_unstable_by_key(|(entry, _)| entry.key);
     let mut bytes = Vec::with_capacity(HEADER + count * ENTRY);
     bytes.resize(HEADER, 0);
-    placed.iter().for_each(|(entry, offset)| entry.write(*offset, &mut bytes));
+    for (entry, offset) in placed {
+        entry.write(offset, &mut bytes);
+    }
     let count = u32::try_from(count).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
     let sum = checksum(u64::from(generation), &bytes[HEADER..]);
     bytes[..8].copy_from_slice(MAGIC);

@@ -12,6 +12,7 @@ use rusqlite::params;
 
 use crate::error::IndexResult as _;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::image::parse_value;
 use crate::record::CacheRecord;
 use crate::record::SnapshotId;
@@ -23,8 +24,19 @@ const TOUCH_INTERVAL: i64 = 3600;
 type Columns = (String, String, i64, i64, Option<String>);
 
 impl Store {
-    /// Returns the record with a key.
+    /// Returns the record with a key. What it needs is kept from now on while this process shares the store.
     pub fn cache_lookup(&self, key: &str) -> Result<Option<CacheRecord>> {
+        let Some(record) = self.find_record(key)? else { return Ok(None) };
+        let targets: Vec<Target> = targets(&record).collect();
+        if targets.iter().all(|target| self.holds(target)) {
+            return Ok(Some(record));
+        }
+        self.hold(targets)?;
+        // A collector may have been faster: what is found now is held.
+        self.find_record(key)
+    }
+
+    fn find_record(&self, key: &str) -> Result<Option<CacheRecord>> {
         let index = self.inner.index.read();
         let sql = "SELECT key, result, created, last_used, recipe FROM cache WHERE key = ?1";
         let mut statement = index.prepare_cached(sql).doing("look up a cache key")?;
@@ -34,7 +46,20 @@ impl Store {
 
     /// Records a result; one with the same key is replaced.
     pub fn cache_record(&self, record: &CacheRecord) -> Result<()> {
+        self.hold(targets(record))?;
         self.inner.index.write("record a cache result", |index| write_record(index, record))
+    }
+
+    /// Records results in one transaction; those with the same keys are replaced.
+    pub fn cache_record_all<'a>(
+        &self,
+        records: impl IntoIterator<Item = &'a CacheRecord>,
+    ) -> Result<()> {
+        let records: Vec<&CacheRecord> = records.into_iter().collect();
+        self.hold(records.iter().flat_map(|record| targets(record)))?;
+        self.inner.index.write("record cache results", |index| {
+            records.into_iter().try_for_each(|record| write_record(index, record))
+        })
     }
 
     /// Removes a record; says whether it was there. For results that turn out to be broken.
@@ -80,6 +105,12 @@ impl Store {
     }
 }
 
+/// Returns what a record needs.
+fn targets(record: &CacheRecord) -> impl Iterator<Item = Target> {
+    let snapshots = record.snapshots.iter().copied().map(Target::Snapshot);
+    snapshots.chain(record.blobs.iter().copied().map(Target::Blob))
+}
+
 fn write_record(index: &Connection, record: &CacheRecord) -> Result<()> {
     const DOING: &str = "record a cache result";
     let sql = "INSERT INTO cache (key, result, created, last_used, recipe)
@@ -110,6 +141,17 @@ pub(crate) fn delete_record(index: &Connection, key: &str) -> Result<bool> {
     statement.execute([key]).doing(DOING)?;
     let mut statement = index.prepare_cached("DELETE FROM cache WHERE key = ?1").doing(DOING)?;
     Ok(statement.execute([key]).doing(DOING)? > 0)
+}
+
+/// Deletes a record unless it was used since it was looked at; says whether it was there.
+pub(crate) fn delete_unused_record(index: &Connection, key: &str, last_used: i64) -> Result<bool> {
+    const DOING: &str = "remove a cache result";
+    let sql = "SELECT 1 FROM cache WHERE key = ?1 AND last_used <= ?2";
+    let unused = {
+        let mut statement = index.prepare_cached(sql).doing(DOING)?;
+        statement.exists(params![key, last_used]).doing(DOING)?
+    };
+    Ok(unused && delete_record(index, key)?)
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {

@@ -175,7 +175,9 @@ impl Store {
     fn check_image(&self, image: &ImageRecord, report: &mut dyn FnMut(Finding)) -> Result<()> {
         let by = || format!("image {}", image.id);
         let mut need = BTreeSet::from([image.id, image.manifest.digest]);
-        if let Some(manifest) = self.manifest(&image.manifest)? {
+        if !image.manifest.media_type.is_index()
+            && let Some(manifest) = self.manifest(&image.manifest.digest)?
+        {
             need.insert(manifest.config.digest);
             need.extend(manifest.layers.iter().map(|layer| layer.digest));
         }
@@ -193,7 +195,7 @@ impl Store {
         if self.file_size(digest).is_some() {
             return Ok(false);
         }
-        Ok(match self.is_virtual(digest)? {
+        Ok(match self.find_virtual(digest)? {
             Some(snapshot) => !self.snapshot_path(snapshot).join("fs").is_dir(),
             None => true,
         })
@@ -245,7 +247,7 @@ impl Store {
         by: impl Fn() -> String,
         report: &mut dyn FnMut(Finding),
     ) -> Result<()> {
-        if self.snapshot(id)?.is_none() {
+        if self.row(id)?.is_none() {
             report(Finding::SnapshotMissing { id, by: by() });
         }
         Ok(())

@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::lock::is_at;
 use crate::lock::open;
 use crate::lock::try_flock;
+use crate::prune::entries;
 use crate::store::Store;
 
 /// The first pause between two questions.
@@ -77,6 +78,20 @@ impl Store {
             std::thread::sleep(pause);
             pause = (pause * 2).min(LONG_PAUSE);
         }
+    }
+
+    /// Returns the files of claims that nobody has, left by processes that were killed.
+    pub(crate) fn free_claims(&self) -> Result<Vec<PathBuf>> {
+        let mut free = Vec::new();
+        for path in entries(&self.inner.layout.claims())? {
+            // One that is gone was nobody's rubbish.
+            if let Ok(file) = File::open(&path)
+                && try_flock(&file, &path)?
+            {
+                free.push(path);
+            }
+        }
+        Ok(free)
     }
 
     fn open_claim(&self, path: &std::path::Path) -> Result<File> {

@@ -7,6 +7,7 @@ use rusqlite::params;
 use crate::error::Error;
 use crate::error::IndexResult as _;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::image::parse_json;
 use crate::image::parse_value;
 use crate::image::to_json;
@@ -24,6 +25,7 @@ impl Store {
     /// [`Error::NameInUse`] when another container has the name.
     pub fn put_container(&self, container: &ContainerRecord) -> Result<()> {
         const DOING: &str = "record a container";
+        self.hold(container.snapshots.iter().copied().map(Target::Snapshot))?;
         self.inner.index.write(DOING, |index| {
             let sql = "SELECT id FROM containers WHERE name = ?1 AND id <> ?2";
             let other = index.query_row(sql, [&container.name, &container.id], |row| row.get(0));

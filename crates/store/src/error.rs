@@ -127,6 +127,9 @@ pub enum Error {
     /// Several builds have ids that begin so.
     #[error("several builds have ids that begin with `{0}`")]
     AmbiguousBuild(String),
+    /// A cache mount is not in the store.
+    #[error("there is no cache mount `{0}`")]
+    CacheMountMissing(String),
     /// An image with this id is not in the store.
     #[error("image {0} is not in the store")]
     ImageMissing(Digest),

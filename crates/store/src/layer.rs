@@ -17,6 +17,7 @@ use rusqlite::params;
 use crate::error::Error;
 use crate::error::IndexResult as _;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::image::parse_json;
 use crate::image::parse_value;
 use crate::image::to_json;
@@ -32,10 +33,11 @@ const COLUMNS: &str = "snapshot, compression, diff_id, descriptor, unpacked_size
 impl Store {
     /// Records that a blob is the layer of a snapshot, and with it what the blob uncompresses to.
     pub fn record_layer(&self, layer: &LayerRecord) -> Result<()> {
-        let there = self.file_size(&layer.descriptor.digest);
-        let is_virtual = layer.compression == Compression::None
-            && layer.descriptor.digest == layer.diff_id.0
-            && there.is_none();
+        let digest = layer.descriptor.digest;
+        self.hold([Target::Snapshot(layer.snapshot), Target::Blob(digest)])?;
+        let there = self.file_size(&digest);
+        let is_virtual =
+            layer.compression == Compression::None && digest == layer.diff_id.0 && there.is_none();
         self.inner.index.write("record a layer", |index| {
             // What could be made again once always can.
             let sql = "INSERT INTO layers
@@ -52,21 +54,28 @@ impl Store {
                 layer.compression.name(),
                 layer.diff_id.to_string(),
                 to_json(&layer.descriptor),
-                layer.descriptor.digest.to_string(),
+                digest.to_string(),
                 i64::try_from(layer.unpacked_size).unwrap_or(i64::MAX),
                 is_virtual,
             ];
             statement.execute(row).doing("record a layer")?;
             if let Some(size) = there {
-                write_blob_size(index, &layer.descriptor.digest, size)?;
+                write_blob_size(index, &digest, size)?;
             }
             write_diff(index, layer.diff_id, &layer.descriptor)
         })
     }
 
     /// Says whether a blob is virtual: an uncompressed layer that can be packed again from the
-    /// changes of the snapshot returned (their owner). Its file may be there nevertheless.
+    /// changes of the snapshot returned (their owner), which is kept from now on while this process
+    /// shares the store. Its file may be there nevertheless.
     pub fn is_virtual(&self, digest: &Digest) -> Result<Option<SnapshotId>> {
+        let Some(found) = self.find_virtual(digest)? else { return Ok(None) };
+        self.hold([Target::Snapshot(found)])?;
+        self.find_virtual(digest)
+    }
+
+    pub(crate) fn find_virtual(&self, digest: &Digest) -> Result<Option<SnapshotId>> {
         let key = digest.to_string();
         let found: Option<String> = {
             let index = self.inner.index.read();
@@ -153,6 +162,21 @@ impl Store {
     /// Records that a snapshot is what a chain of layers unpacks to. A chain that is known keeps
     /// its snapshot, and that one is returned: two processes may unpack the same image at once.
     pub fn record_chain(&self, chain: ChainId, snapshot: SnapshotId) -> Result<SnapshotId> {
+        loop {
+            let kept = self.insert_chain(chain, snapshot)?;
+            if kept == snapshot {
+                return Ok(kept);
+            }
+            self.hold([Target::Snapshot(kept)])?;
+            // A collector may have been faster: then the place is free.
+            if self.find_chain(chain)? == Some(kept) {
+                return Ok(kept);
+            }
+        }
+    }
+
+    fn insert_chain(&self, chain: ChainId, snapshot: SnapshotId) -> Result<SnapshotId> {
+        self.hold([Target::Snapshot(snapshot)])?;
         let key = chain.to_string();
         let kept: String = self.inner.index.write("record a chain", |index| {
             let sql = "INSERT INTO chains (chain_id, snapshot) VALUES (?1, ?2)
@@ -166,8 +190,15 @@ impl Store {
         parse_value("chains", &key, &kept)
     }
 
-    /// Returns the snapshot of a chain of layers.
+    /// Returns the snapshot of a chain of layers, which is kept from now on while this process
+    /// shares the store.
     pub fn snapshot_for_chain(&self, chain: ChainId) -> Result<Option<SnapshotId>> {
+        let Some(found) = self.find_chain(chain)? else { return Ok(None) };
+        self.hold([Target::Snapshot(found)])?;
+        self.find_chain(chain)
+    }
+
+    pub(crate) fn find_chain(&self, chain: ChainId) -> Result<Option<SnapshotId>> {
         let key = chain.to_string();
         let found: Option<String> = {
             let index = self.inner.index.read();
@@ -178,7 +209,19 @@ impl Store {
         found.map(|text| parse_value("chains", &key, &text)).transpose()
     }
 
+    /// Returns layers whose snapshots are kept from now on.
     fn query_layers(&self, sql: &str, argument: &str) -> Result<Vec<LayerRecord>> {
+        let found = self.find_layers(sql, argument)?;
+        let targets: Vec<Target> =
+            found.iter().map(|layer| Target::Snapshot(layer.snapshot)).collect();
+        if targets.iter().all(|target| self.holds(target)) {
+            return Ok(found);
+        }
+        self.hold(targets)?;
+        self.find_layers(sql, argument)
+    }
+
+    fn find_layers(&self, sql: &str, argument: &str) -> Result<Vec<LayerRecord>> {
         let index = self.inner.index.read();
         let mut statement = index.prepare_cached(sql).doing("read the layers")?;
         let rows = statement.query_map([argument], columns).doing("read the layers")?;

@@ -1,9 +1,10 @@
-//! Who may use the store and who may delete in it: one `flock` on `<store>/lock`.
+//! Who uses the store: one `flock` on `<store>/lock`.
 //!
-//! Commands share it for as long as they make or read things that no record names yet. Pruning
-//! takes it alone, so all that it finds unreferenced is truly nobody's. The kernel drops the lock
-//! when a process ends, however it ends. A container that runs on does not hold it: its row in
-//! the index keeps what it needs.
+//! Commands share it for as long as they make or read things that no record names yet; meanwhile
+//! all that they find and make is held (`hold.rs`). Who wants to delete what can not be held, such
+//! as leftovers, takes it alone: all that he finds unreferenced is truly nobody's. The kernel drops
+//! the lock when a process ends, however it ends. A container that runs on does not hold it: its
+//! row in the index keeps what it needs.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -18,11 +19,12 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::hold::Holds;
 
-/// A share in the store: while it lives, no process deletes anything.
+/// A share in the store: while it lives, nothing goes that this process makes or finds.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    _file: Arc<File>,
+    _share: Arc<Share>,
 }
 
 /// The store for oneself: while it lives, no other process uses it.
@@ -41,26 +43,55 @@ pub enum Wait {
 }
 
 /// The share of this process: one lock, however many guards.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
-    /// Guards the taking of the lock, so that it is taken once.
-    file: Mutex<Weak<File>>,
+    inner: Arc<SharedInner>,
+}
+
+#[derive(Debug, Default)]
+struct SharedInner {
+    /// Guards the taking and the end of the share, so that there is one.
+    share: Mutex<Weak<Share>>,
+    holds: Holds,
+}
+
+/// The lock, held.
+#[derive(Debug)]
+struct Share {
+    of: Arc<SharedInner>,
+    _file: File,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let slot = self.of.share.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have taken a new share meanwhile, with holds of its own.
+        if std::ptr::eq(slot.as_ptr(), self) {
+            self.of.holds.release();
+        }
+    }
 }
 
 impl Shared {
     pub(crate) fn take(&self, path: &Path) -> Result<Guard> {
-        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = slot.upgrade() {
-            return Ok(Guard { _file: file });
+        let mut slot = self.inner.share.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = slot.upgrade() {
+            return Ok(Guard { _share: share });
         }
-        let file = Arc::new(open(path)?);
+        let file = open(path)?;
         flock(&file, path, FlockOperation::LockShared)?;
-        *slot = Arc::downgrade(&file);
-        Ok(Guard { _file: file })
+        let share = Arc::new(Share { of: Arc::clone(&self.inner), _file: file });
+        *slot = Arc::downgrade(&share);
+        Ok(Guard { _share: share })
     }
 
-    fn held(&self) -> bool {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
+    /// Says whether this process has a share.
+    pub(crate) fn held(&self) -> bool {
+        self.inner.share.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
+    }
+
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.inner.holds
     }
 }
 
@@ -109,9 +140,17 @@ pub(crate) fn flock(file: &File, path: &Path, operation: FlockOperation) -> Resu
 
 /// Takes a lock alone if it is free; says whether it was.
 pub(crate) fn try_flock(file: &File, path: &Path) -> Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(errno) => Err(Error::io("lock", path, errno)),
+    try_lock(file, path, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Takes a lock if that is possible at once; says whether it was.
+pub(crate) fn try_lock(file: &File, path: &Path, operation: FlockOperation) -> Result<bool> {
+    loop {
+        match rustix::fs::flock(file, operation) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::io("lock", path, errno)),
+        }
     }
 }

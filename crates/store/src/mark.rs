@@ -1,16 +1,21 @@
 //! What is needed: from images, cache records and containers down to snapshots and blobs.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use lathe_oci::ChainId;
 use lathe_oci::Descriptor;
+use lathe_oci::DiffId;
 use lathe_oci::Digest;
 use lathe_oci::ImageConfig;
 use lathe_oci::Manifest;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::image::parse_value;
 use crate::record::CacheRecord;
 use crate::record::ContainerRecord;
@@ -28,9 +33,20 @@ pub(crate) struct Needed {
     pub(crate) blobs: BTreeSet<Digest>,
 }
 
+/// The documents of images, read once however often is marked: what a manifest leads to, and the
+/// chains of a config. One that is missing is looked for again.
+#[derive(Debug, Default)]
+pub(crate) struct Documents {
+    manifests: RefCell<HashMap<Digest, Rc<[Digest]>>>,
+    configs: RefCell<HashMap<Digest, Rc<[ChainId]>>>,
+}
+
 /// The facts that marking goes by, read once.
 pub(crate) struct Marker<'a> {
     store: &'a Store,
+    documents: Rc<Documents>,
+    /// The snapshot of each chain of layers.
+    chains: HashMap<String, SnapshotId>,
     /// What a snapshot lies on, and whose changes it has.
     snapshots: BTreeMap<SnapshotId, (Option<SnapshotId>, SnapshotId)>,
     /// The blobs that hold a snapshot's changes.
@@ -41,7 +57,12 @@ pub(crate) struct Marker<'a> {
 
 impl<'a> Marker<'a> {
     pub(crate) fn new(store: &'a Store) -> Result<Self> {
-        let snapshots = store.snapshots()?;
+        Self::with_documents(store, Rc::default())
+    }
+
+    /// As [`Marker::new`], with the documents that another one has read.
+    pub(crate) fn with_documents(store: &'a Store, documents: Rc<Documents>) -> Result<Self> {
+        let snapshots = store.snapshots()?.into_iter();
         let mut layers: BTreeMap<SnapshotId, Vec<Digest>> = BTreeMap::new();
         for (snapshot, digest) in store.layer_blobs()? {
             layers.entry(snapshot).or_default().push(digest);
@@ -50,12 +71,16 @@ impl<'a> Marker<'a> {
         for tag in store.tags()? {
             manifests.entry(tag.image).or_default().push(tag.manifest);
         }
+        let mut chains = HashMap::new();
+        for (chain, snapshot) in store.pairs("SELECT chain_id, snapshot FROM chains", "chains")? {
+            let snapshot = parse_value("chains", &chain, &snapshot)?;
+            chains.insert(chain, snapshot);
+        }
         Ok(Self {
             store,
-            snapshots: snapshots
-                .into_iter()
-                .map(|record| (record.id, (record.parent, record.content)))
-                .collect(),
+            documents,
+            chains,
+            snapshots: snapshots.map(|row| (row.id, (row.parent, row.content))).collect(),
             layers,
             manifests,
         })
@@ -63,29 +88,84 @@ impl<'a> Marker<'a> {
 
     /// Marks what an image needs: its documents, its layers, and the snapshots of them.
     pub(crate) fn image(&self, image: &ImageRecord, needed: &mut Needed) -> Result<()> {
-        needed.blobs.insert(image.id);
+        self.chains(&image.id, needed)?;
         let named = self.manifests.get(&image.id).into_iter().flatten();
         for manifest in std::iter::once(&image.manifest).chain(named) {
             needed.blobs.insert(manifest.digest);
-            // An image without its manifest is the matter of `check`; the rest is kept meanwhile.
-            if let Some(manifest) = self.store.manifest(manifest)? {
-                needed.blobs.insert(manifest.config.digest);
-                needed.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
+            // An index has no layers of its own.
+            if !manifest.media_type.is_index()
+                && let Some(blobs) = self.manifest(&manifest.digest)?
+            {
+                needed.blobs.extend(blobs.iter());
             }
         }
         // The index that a registry gave for the name, when it was kept.
         let digests = image.repo_digests.iter().filter_map(|name| name.rsplit_once('@'));
         needed.blobs.extend(digests.filter_map(|(_, digest)| digest.parse::<Digest>().ok()));
-        if let Some(config) = self.store.image_config(&image.id)? {
-            for end in 1..=config.rootfs.diff_ids.len() {
-                let chain = ChainId::of(&config.rootfs.diff_ids[..end]);
-                let chain = chain.expect("the slice has at least one diffID");
-                if let Some(snapshot) = self.store.snapshot_for_chain(chain)? {
-                    self.snapshot(snapshot, needed);
+        Ok(())
+    }
+
+    /// Marks a config with the snapshots of its layers.
+    fn chains(&self, id: &Digest, needed: &mut Needed) -> Result<()> {
+        needed.blobs.insert(*id);
+        for chain in self.config(id)?.iter().flat_map(|chains| chains.iter()) {
+            if let Some(snapshot) = self.chains.get(&chain.to_string()) {
+                self.snapshot(*snapshot, needed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what a manifest leads to. An image without its manifest is the matter of `check`;
+    /// the rest is kept meanwhile.
+    fn manifest(&self, digest: &Digest) -> Result<Option<Rc<[Digest]>>> {
+        if let Some(known) = self.documents.manifests.borrow().get(digest) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let Some(manifest) = self.store.manifest(digest)? else { return Ok(None) };
+        let layers = manifest.layers.iter().map(|layer| layer.digest);
+        let blobs: Rc<[Digest]> = std::iter::once(manifest.config.digest).chain(layers).collect();
+        self.documents.manifests.borrow_mut().insert(*digest, Rc::clone(&blobs));
+        Ok(Some(blobs))
+    }
+
+    fn config(&self, id: &Digest) -> Result<Option<Rc<[ChainId]>>> {
+        if let Some(known) = self.documents.configs.borrow().get(id) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let Some(config) = self.store.image_config(id)? else { return Ok(None) };
+        let mut below: Option<ChainId> = None;
+        let step = |diff_id: &DiffId| {
+            let chain = below.map_or(ChainId::first(*diff_id), |below| below.push(*diff_id));
+            below = Some(chain);
+            chain
+        };
+        let chains: Rc<[ChainId]> = config.rootfs.diff_ids.iter().map(step).collect();
+        self.documents.configs.borrow_mut().insert(*id, Rc::clone(&chains));
+        Ok(Some(chains))
+    }
+
+    /// Marks what a running command holds.
+    pub(crate) fn target(&self, target: &Target, needed: &mut Needed) -> Result<()> {
+        match target {
+            Target::Snapshot(id) => self.snapshot(*id, needed),
+            Target::Blob(digest) => drop(needed.blobs.insert(*digest)),
+            Target::Image(id, manifest) => {
+                self.chains(id, needed)?;
+                needed.blobs.insert(*manifest);
+                match self.manifest(manifest) {
+                    // It is an index.
+                    Ok(None) | Err(Error::Document { .. }) => {}
+                    blobs => needed.blobs.extend(blobs?.iter().flat_map(|blobs| blobs.iter())),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Returns the blobs that hold snapshots' changes.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (SnapshotId, Digest)> {
+        self.layers.iter().flat_map(|(id, blobs)| blobs.iter().map(|digest| (*id, *digest)))
     }
 
     pub(crate) fn cache(&self, record: &CacheRecord, needed: &mut Needed) {
@@ -115,11 +195,8 @@ impl<'a> Marker<'a> {
 
 impl Store {
     /// Returns the parsed manifest; `None` when its blob is not there, or is an index.
-    pub(crate) fn manifest(&self, descriptor: &Descriptor) -> Result<Option<Manifest>> {
-        if descriptor.media_type.is_index() {
-            return Ok(None);
-        }
-        self.document(&descriptor.digest, Manifest::parse)
+    pub(crate) fn manifest(&self, digest: &Digest) -> Result<Option<Manifest>> {
+        self.document(digest, Manifest::parse)
     }
 
     /// Returns the parsed config of an image; `None` when its blob is not there.

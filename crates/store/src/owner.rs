@@ -1,11 +1,13 @@
-//! What a process has begun and not yet recorded, so that others can clear it up when it is killed.
+//! A process's journal: what it has made and what it uses.
 //!
-//! A process that makes snapshots has a directory `run/<pid>-<random>/` with a file `lock`, which
-//! it holds locked while it lives and to which it appends the id of each snapshot directory that
-//! it makes. The next process to get such a directory looks at the others: a lock that is free
-//! belonged to a process that is gone, and snapshots of its list without a row are rubbish.
-//! The directory also has the process's mount points.
+//! A process that makes or finds things has a directory `run/<pid>-<random>/` with a file `lock`,
+//! which it holds locked while it lives and to which it appends a line for each of them: snapshots
+//! before their directories are made, and what must not be deleted meanwhile (`hold.rs`). The next
+//! process to get such a directory looks at the others: a lock that is free belonged to a process
+//! that is gone, and snapshots of its list without a row are rubbish. The directory also has the
+//! process's mount points.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -16,6 +18,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::layout::CLAIMS;
 use crate::lock::try_flock;
 use crate::record::SnapshotId;
@@ -49,12 +52,19 @@ impl Owner {
         &self.directory
     }
 
-    /// Notes a snapshot directory that this process has made.
-    pub(crate) fn note(&self, id: SnapshotId) -> Result<()> {
+    /// Appends lines to the journal.
+    pub(crate) fn note(&self, lines: &str) -> Result<()> {
         // One short write to a file opened for appending is not interleaved with another's.
         (&self.journal)
-            .write_all(format!("{id}\n").as_bytes())
+            .write_all(lines.as_bytes())
             .map_err(|source| Error::io("write", &self.directory.join(LOCK), source))
+    }
+}
+
+impl Owner {
+    /// Empties the journal. If that fails, more is kept than need be.
+    pub(crate) fn forget(&self) {
+        drop(self.journal.set_len(0));
     }
 }
 
@@ -100,8 +110,10 @@ pub(crate) fn clear_dead(
         if !try_flock(&file, &path)? {
             continue;
         }
-        for id in journal(&file, &path)? {
-            if !has_row(id)? {
+        for target in journal(&file, &path)? {
+            if let Target::Snapshot(id) = target
+                && !has_row(id)?
+            {
                 remove_tree(&snapshot_path(id))?;
             }
         }
@@ -110,17 +122,17 @@ pub(crate) fn clear_dead(
     Ok(())
 }
 
-/// Returns the snapshots that living processes have noted.
-pub(crate) fn noted_by_living(run: &Path) -> Result<Vec<SnapshotId>> {
-    let mut ids = Vec::new();
+/// Returns what living processes have noted, this one among them.
+pub(crate) fn noted_by_living(run: &Path) -> Result<BTreeSet<Target>> {
+    let mut noted = BTreeSet::new();
     for directory in directories(run)? {
         let path = directory.join(LOCK);
         let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
         if !try_flock(&file, &path)? {
-            ids.extend(journal(&file, &path)?);
+            noted.extend(journal(&file, &path)?);
         }
     }
-    Ok(ids)
+    Ok(noted)
 }
 
 fn directories(run: &Path) -> Result<Vec<PathBuf>> {
@@ -131,9 +143,8 @@ fn directories(run: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths?.into_iter().filter(|path| !path.ends_with(CLAIMS)).collect())
 }
 
-fn journal(mut file: &File, path: &Path) -> Result<Vec<SnapshotId>> {
+fn journal(mut file: &File, path: &Path) -> Result<Vec<Target>> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(|source| Error::io("read", path, source))?;
-    // A line cut short by a kill is no id and is skipped.
-    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    Ok(text.lines().filter_map(Target::parse).collect())
 }

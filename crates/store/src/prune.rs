@@ -1,31 +1,32 @@
 //! Deleting what nobody needs.
 //!
-//! Under the exclusive lock: decide which images and cache records go, mark what the rest needs,
-//! delete the rows of everything else in one transaction, then the files. Killed between the two,
-//! only files without rows remain, which the next prune takes with it.
+//! Here is decided which images and cache records go; `sweep.rs` deletes them and what nobody needs
+//! after it, while others work. Only leftovers without a row go under the exclusive lock, when it
+//! can be had at once: nobody can tell them from what is just being made.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
 use lathe_oci::Digest;
-use rusqlite::Connection;
 
-use crate::cache::delete_record;
+use crate::disk_usage::UsageItem;
+use crate::disk_usage::UsageKind;
 use crate::error::Error;
-use crate::error::IndexResult as _;
 use crate::error::Result;
-use crate::image::delete_image;
+use crate::hold::Target;
 use crate::lock::Wait;
 use crate::mark::Marker;
 use crate::mark::Needed;
-use crate::memo::delete_general_memos;
+use crate::owner::noted_by_living;
+use crate::record::CacheRecord;
 use crate::record::ImageRecord;
 use crate::record::SnapshotId;
 use crate::record::SnapshotKind;
+use crate::record::SnapshotRecord;
 use crate::remove::remove_tree;
-use crate::snapshot::delete_row;
 use crate::snapshot::measure;
 use crate::store::Store;
 
@@ -47,7 +48,7 @@ pub enum CachePrune {
     Keep,
     /// Those last used before this time, in seconds since 1970.
     UnusedSince(i64),
-    /// All, and the directories of cache mounts with them.
+    /// All, and the directories of cache mounts with them, and repositories and remembered digests.
     All,
 }
 
@@ -71,7 +72,7 @@ pub struct PruneOptions {
     pub cache: CachePrune,
     /// Whether anything is deleted.
     pub dry_run: DryRun,
-    /// What to do while other commands use the store.
+    /// What to do while another command deletes.
     pub wait: Wait,
 }
 
@@ -101,10 +102,37 @@ pub struct PruneReport {
     pub snapshots: Vec<(SnapshotId, u64)>,
     /// Blobs with their sizes in bytes.
     pub blobs: Vec<(Digest, u64)>,
-    /// Directories of cache mounts with their sizes in bytes.
+    /// Directories of cache mounts, repositories and remembered digests with their sizes in bytes.
     pub cache_mounts: Vec<(PathBuf, u64)>,
+    /// Builds whose records and logs went, by id.
+    pub builds: Vec<String>,
     /// Leftovers of killed processes, as paths.
     pub leftovers: Vec<PathBuf>,
+    /// What the store takes after a collection, in bytes; 0 when nobody asked.
+    pub left: u64,
+}
+
+/// What goes.
+#[derive(Debug, Default)]
+pub(crate) struct Victims {
+    /// Images that go if they have no name and no container then.
+    pub(crate) loose_images: Vec<Digest>,
+    /// Images that go with their names.
+    pub(crate) images: Vec<(Digest, Vec<String>)>,
+    /// Keys of cache records, which go if they were not used after the time.
+    pub(crate) records: Vec<(String, i64)>,
+    pub(crate) builds: Vec<String>,
+    /// With their sizes in bytes.
+    pub(crate) places: Vec<(UsageKind, PathBuf, u64)>,
+    pub(crate) memos: Memos,
+}
+
+/// Whether the memos go that are about no snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Memos {
+    #[default]
+    Stay,
+    Go,
 }
 
 impl PruneReport {
@@ -117,47 +145,78 @@ impl PruneReport {
 }
 
 impl Store {
-    /// Deletes what the options name and what nothing needs; `None` when other commands use the
-    /// store and the options say not to wait. The caller must hold no share.
+    /// Deletes what the options name and what nothing needs; `None` when another command deletes
+    /// and the options say not to wait. What running commands use stays.
     pub fn prune(&self, options: &PruneOptions) -> Result<Option<PruneReport>> {
         if options.dry_run == DryRun::Yes {
-            return self.plan_prune(options).map(Some);
+            return self.plan(&self.victims(options)?).map(Some);
         }
-        let Some(lock) = self.exclusive(options.wait)? else { return Ok(None) };
+        let Some(lock) = self.collector(options.wait)? else { return Ok(None) };
         self.clear_dead_processes()?;
-        let report = self.plan_prune(options)?;
-        self.inner.index.write("prune", |index| delete_rows(index, &report, options))?;
-        for (id, _) in &report.snapshots {
-            remove_tree(&self.snapshot_path(*id))?;
-        }
-        for (digest, _) in &report.blobs {
-            remove_tree(&self.blob_path(digest))?;
-        }
-        let cache_mounts = report.cache_mounts.iter().map(|(path, _)| path);
-        for path in report.leftovers.iter().chain(cache_mounts) {
-            remove_tree(path)?;
-        }
-        self.remove_scratch()?;
-        drop(lock);
-        Ok(Some(report))
+        let victims = self.victims(options)?;
+        self.sweep(&lock, &victims, &|| false).map(Some)
     }
 
-    fn plan_prune(&self, options: &PruneOptions) -> Result<PruneReport> {
-        let marker = Marker::new(self)?;
-        let mut needed = Needed::default();
-        let mut report = PruneReport::default();
-        let containers = self.containers()?;
-        for container in &containers {
-            marker.container(container, &mut needed);
+    /// Deletes build cache: of what `select` names, the least recently used first, until at most
+    /// `keep` bytes of build cache are left; and what nothing needs. `None` when another command
+    /// deletes. What a name, a container or a running command needs is never asked about.
+    ///
+    /// A result that others lie on is forgotten, and its files go with the last of those.
+    pub fn prune_cache(
+        &self,
+        select: &dyn Fn(&UsageItem) -> bool,
+        keep: u64,
+        dry_run: DryRun,
+    ) -> Result<Option<PruneReport>> {
+        if dry_run == DryRun::Yes {
+            return self.plan(&self.cache_victims(select, keep)?).map(Some);
         }
+        let Some(lock) = self.collector(Wait::Try)? else { return Ok(None) };
+        let victims = self.cache_victims(select, keep)?;
+        self.sweep(&lock, &victims, &|| false).map(Some)
+    }
+
+    fn cache_victims(&self, select: &dyn Fn(&UsageItem) -> bool, keep: u64) -> Result<Victims> {
+        let mut rows = self.usage_rows()?;
+        rows.retain(|row| !row.in_use);
+        let mut left: u64 = rows.iter().map(|row| row.bytes).sum();
+        let mut results: BTreeMap<String, Vec<CacheRecord>> = BTreeMap::new();
+        for record in self.cache_records()? {
+            for id in &record.snapshots {
+                results.entry(id.to_string()).or_default().push(record.clone());
+            }
+        }
+        rows.sort_by_key(|row| row.last_used);
+        let mut victims = Victims::default();
+        for row in rows {
+            if left <= keep {
+                break;
+            }
+            // Blobs go with what they were made from.
+            if row.kind == UsageKind::Blob || !select(&row) {
+                continue;
+            }
+            left = left.saturating_sub(row.bytes);
+            match row.kind {
+                UsageKind::Snapshot => {
+                    let records = results.remove(&row.id).unwrap_or_default().into_iter();
+                    victims.records.extend(records.map(|record| (record.key, record.last_used)));
+                }
+                UsageKind::BuildLog => victims.builds.push(row.id),
+                kind => victims.places.push((kind, self.directory().join(&row.id), row.bytes)),
+            }
+        }
+        Ok(victims)
+    }
+
+    fn victims(&self, options: &PruneOptions) -> Result<Victims> {
+        let mut victims = Victims::default();
         let used: BTreeSet<Digest> =
-            containers.iter().filter_map(|container| container.image).collect();
-        for image in self.images()? {
-            if goes(&image, &used, options) {
-                report.untagged.extend(image.names);
-                report.images.push(image.id);
-            } else {
-                marker.image(&image, &mut needed)?;
+            self.containers()?.into_iter().filter_map(|container| container.image).collect();
+        for image in self.images()?.into_iter().filter(|image| goes(image, &used, options)) {
+            match options.images {
+                ImagePrune::Unused => victims.images.push((image.id, image.names)),
+                ImagePrune::Dangling | ImagePrune::Keep => victims.loose_images.push(image.id),
             }
         }
         for record in self.cache_records()? {
@@ -167,14 +226,47 @@ impl Store {
                 CachePrune::All => true,
             };
             if goes {
+                victims.records.push((record.key, record.last_used));
+            }
+        }
+        if options.cache == CachePrune::All {
+            victims.places = self.cache_places()?;
+            victims.memos = Memos::Go;
+        }
+        Ok(victims)
+    }
+
+    /// Tells what deleting something would delete.
+    pub(crate) fn plan(&self, victims: &Victims) -> Result<PruneReport> {
+        let marker = Marker::new(self)?;
+        let mut needed = Needed::default();
+        let mut report = PruneReport { builds: victims.builds.clone(), ..PruneReport::default() };
+        for container in self.containers()? {
+            marker.container(&container, &mut needed);
+        }
+        let loose: BTreeSet<&Digest> = victims.loose_images.iter().collect();
+        let named: BTreeSet<&Digest> = victims.images.iter().map(|(id, _)| id).collect();
+        for image in self.images()? {
+            if loose.contains(&image.id) || named.contains(&image.id) {
+                report.untagged.extend(image.names);
+                report.images.push(image.id);
+            } else {
+                marker.image(&image, &mut needed)?;
+            }
+        }
+        let records: BTreeSet<&str> = victims.records.iter().map(|(key, _)| &**key).collect();
+        for record in self.cache_records()? {
+            if records.contains(&*record.key) {
                 report.cache_records.push(record.key);
             } else {
                 marker.cache(&record, &mut needed);
             }
         }
-        if options.cache == CachePrune::All {
-            report.cache_mounts = self.cache_mounts()?;
+        for target in noted_by_living(&self.inner.layout.run())? {
+            marker.target(&target, &mut needed)?;
         }
+        let places = victims.places.iter();
+        report.cache_mounts = places.map(|(_, path, bytes)| (path.clone(), *bytes)).collect();
         report.untagged.sort();
         self.plan_files(&needed, &mut report)?;
         Ok(report)
@@ -182,7 +274,7 @@ impl Store {
 
     /// Removes the scratch directories of snapshots that never change again (`work/`, left by the
     /// mount that they were made in).
-    fn remove_scratch(&self) -> Result<()> {
+    pub(crate) fn remove_scratch(&self) -> Result<()> {
         let snapshots = self.snapshots()?.into_iter();
         for record in snapshots.filter(|record| record.kind == SnapshotKind::Committed) {
             remove_tree(&self.snapshot_path(record.id).join("work"))?;
@@ -193,29 +285,39 @@ impl Store {
     fn plan_files(&self, needed: &Needed, report: &mut PruneReport) -> Result<()> {
         for record in self.snapshots()? {
             if !needed.snapshots.contains(&record.id) {
-                let owns = record.content == record.id;
-                let bytes = if owns { self.snapshot_usage(record.id)?.bytes } else { 0 };
-                report.snapshots.push((record.id, bytes));
+                report.snapshots.push((record.id, self.own_bytes(&record)?));
             }
         }
-        for (digest, size) in self.blob_files()? {
-            if !needed.blobs.contains(&digest) {
-                report.blobs.push((digest, size));
-            }
-        }
+        report.blobs = self.blob_files()?;
+        report.blobs.retain(|(digest, _)| !needed.blobs.contains(digest));
         report.leftovers = self.leftovers()?;
         Ok(())
     }
 
-    /// Returns the directories of cache mounts with their sizes in bytes.
-    pub(crate) fn cache_mounts(&self) -> Result<Vec<(PathBuf, u64)>> {
-        let folders = [self.inner.layout.cache_mounts(), self.inner.layout.repositories()];
-        let mut paths = Vec::new();
-        for folder in folders {
-            paths.extend(entries(&folder)?);
+    /// Returns what goes with a snapshot: nothing when its changes are another one's. In bytes.
+    pub(crate) fn own_bytes(&self, record: &SnapshotRecord) -> Result<u64> {
+        if record.content != record.id {
+            return Ok(0);
         }
-        let paths = paths.into_iter();
-        paths.map(|path| measure(&path).map(|usage| (path, usage.bytes))).collect()
+        Ok(self.snapshot_usage(record.id)?.bytes)
+    }
+
+    /// Returns the directories that go with all build cache, with their sizes in bytes.
+    pub(crate) fn cache_places(&self) -> Result<Vec<(UsageKind, PathBuf, u64)>> {
+        let layout = &self.inner.layout;
+        let folders = [
+            (UsageKind::CacheMount, layout.cache_mounts()),
+            (UsageKind::Repository, layout.repositories()),
+            (UsageKind::Digests, layout.digests()),
+        ];
+        let mut places = Vec::new();
+        for (kind, folder) in folders {
+            for path in entries(&folder)? {
+                let bytes = measure(&path)?.bytes;
+                places.push((kind, path, bytes));
+            }
+        }
+        Ok(places)
     }
 
     /// Returns all blobs with their sizes in bytes, sorted.
@@ -240,23 +342,29 @@ impl Store {
     /// lock.
     pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>> {
         let layout = &self.inner.layout;
-        let mut known: BTreeSet<String> =
-            self.snapshots()?.into_iter().map(|record| record.id.to_string()).collect();
-        let living = crate::owner::noted_by_living(&layout.run())?;
-        known.extend(living.into_iter().map(|id| id.to_string()));
-        let containers: BTreeSet<String> =
-            self.containers()?.into_iter().map(|container| container.id).collect();
-        let without_row = |directory: &Path, known: &BTreeSet<String>| -> Result<Vec<PathBuf>> {
-            let name = |path: &PathBuf| {
-                path.file_name().is_some_and(|name| known.contains(&*name.to_string_lossy()))
-            };
-            Ok(entries(directory)?.into_iter().filter(|path| !name(path)).collect())
-        };
+        // Files first, then the journals, then the rows: what is made meanwhile is noted before it
+        // is a file, and has its row before its maker ends.
+        let snapshots = entries(&layout.snapshots())?;
+        let containers = entries(&layout.root().join("containers"))?;
+        let builds = entries(&layout.builds())?;
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        for target in noted_by_living(&layout.run())? {
+            if let Target::Snapshot(id) = target {
+                known.insert(id.to_string());
+            }
+        }
+        known.extend(self.snapshots()?.into_iter().map(|record| record.id.to_string()));
+        let known_containers = self.containers()?.into_iter().map(|container| container.id);
+        let known_builds = self.builds()?.into_iter().map(|build| build.id);
         let mut found = entries(&layout.ingest())?;
-        found.extend(without_row(&layout.snapshots(), &known)?);
-        found.extend(without_row(&layout.root().join("containers"), &containers)?);
+        found.extend(not_among(snapshots, &known));
+        found.extend(not_among(containers, &known_containers.collect()));
+        found.extend(not_among(builds, &known_builds.collect()));
         let draft = |path: &PathBuf| path.extension().is_some_and(|end| end == "draft");
-        found.extend(entries(layout.root())?.into_iter().filter(draft));
+        for directory in [layout.root(), &layout.digests()] {
+            found.extend(entries(directory)?.into_iter().filter(draft));
+        }
+        found.extend(self.free_claims()?);
         Ok(found)
     }
 }
@@ -271,27 +379,11 @@ fn goes(image: &ImageRecord, used: &BTreeSet<Digest>, options: &PruneOptions) ->
     chosen && old && !used.contains(&image.id)
 }
 
-fn delete_rows(index: &Connection, report: &PruneReport, options: &PruneOptions) -> Result<()> {
-    // Parents and children may go in any order, as long as both are gone at the end.
-    index.pragma_update(None, "defer_foreign_keys", true).doing("prune")?;
-    for key in &report.cache_records {
-        delete_record(index, key)?;
-    }
-    for id in &report.images {
-        delete_image(index, id)?;
-    }
-    for (id, _) in &report.snapshots {
-        delete_row(index, *id)?;
-    }
-    let mut statement =
-        index.prepare_cached("DELETE FROM diffs WHERE digest = ?1").doing("prune")?;
-    for (digest, _) in &report.blobs {
-        statement.execute([digest.to_string()]).doing("prune")?;
-    }
-    if options.cache == CachePrune::All {
-        delete_general_memos(index)?;
-    }
-    Ok(())
+/// Returns the paths whose names are not known.
+fn not_among(paths: Vec<PathBuf>, known: &BTreeSet<String>) -> impl Iterator<Item = PathBuf> {
+    paths.into_iter().filter(|path| {
+        !path.file_name().is_some_and(|name| known.contains(&*name.to_string_lossy()))
+    })
 }
 
 /// Returns the paths in a directory, sorted; none when it does not exist.

@@ -3,6 +3,7 @@
 //! Those which are kept as JSON carry a version in their table's format (`docs/formats/store.md`):
 //! fields may be added with a default, and never change their meaning.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::str::FromStr;
@@ -129,6 +130,17 @@ pub struct ImageRecord {
     /// `name@digest` under which registries know it.
     #[serde(default)]
     pub repo_digests: Vec<String>,
+}
+
+/// An image with what lists show of its config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// The image.
+    pub image: ImageRecord,
+    /// When its config says that it was made, in seconds since 1970.
+    pub created: Option<i64>,
+    /// The labels of its config.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A name of an image.

@@ -20,6 +20,7 @@ use rusqlite::params;
 use crate::error::Error;
 use crate::error::IndexResult as _;
 use crate::error::Result;
+use crate::hold::Target;
 use crate::image::parse_json;
 use crate::image::parse_value;
 use crate::lock::Guard;
@@ -57,12 +58,11 @@ impl Store {
     /// Makes the directory of a new snapshot, empty.
     pub fn new_snapshot(&self) -> Result<NewSnapshot> {
         let guard = self.share()?;
-        let owner = self.owner()?;
         loop {
             let id = SnapshotId::random();
             let directory = self.snapshot_path(id);
             // Noted first: a directory that nobody has noted is rubbish.
-            owner.note(id)?;
+            self.hold([Target::Snapshot(id)])?;
             match fs::create_dir(&directory) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 made => made.map_err(|source| Error::io("create", &directory, source))?,
@@ -86,7 +86,7 @@ impl Store {
     ) -> Result<SnapshotId> {
         let _guard = self.share()?;
         let id = SnapshotId::random();
-        self.owner()?.note(id)?;
+        self.hold([parent, Some(content), Some(id)].into_iter().flatten().map(Target::Snapshot))?;
         self.inner.index.write("record a snapshot", |index| {
             let owner = owner_of(index, content)?.ok_or(Error::SnapshotMissing(content))?;
             let record = SnapshotRecord {
@@ -106,6 +106,12 @@ impl Store {
     /// # Errors
     /// [`Error::SnapshotMissing`] when there is no such snapshot.
     pub fn snapshot_content(&self, id: SnapshotId) -> Result<SnapshotId> {
+        self.hold([Target::Snapshot(id)])?;
+        self.content_of(id)
+    }
+
+    /// As [`Store::snapshot_content`], without keeping it.
+    pub(crate) fn content_of(&self, id: SnapshotId) -> Result<SnapshotId> {
         owner_of(&self.inner.index.read(), id)?.ok_or(Error::SnapshotMissing(id))
     }
 
@@ -122,8 +128,14 @@ impl Store {
         self.inner.layout.snapshot(id)
     }
 
-    /// Returns the row of a snapshot.
+    /// Returns the row of a snapshot, which is kept from now on while this process shares the store.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Option<SnapshotRecord>> {
+        self.hold([Target::Snapshot(id)])?;
+        self.row(id)
+    }
+
+    /// As [`Store::snapshot`], without keeping it.
+    pub(crate) fn row(&self, id: SnapshotId) -> Result<Option<SnapshotRecord>> {
         let index = self.inner.index.read();
         let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE id = ?1");
         let mut statement = index.prepare_cached(&sql).doing("read a snapshot")?;
@@ -139,6 +151,7 @@ impl Store {
     /// Returns a column of a snapshot and of all that it lies on, the top first.
     fn chain(&self, id: SnapshotId, column: &str) -> Result<Vec<SnapshotId>> {
         const DOING: &str = "read a snapshot's parents";
+        self.hold([Target::Snapshot(id)])?;
         let index = self.inner.index.read();
         let sql = format!(
             "WITH RECURSIVE chain (id, parent, content, depth) AS (
@@ -185,7 +198,7 @@ impl Store {
     /// Returns what a snapshot's changes take, its own or those that it shares; measured at the
     /// first call, and for writable ones at each. Files that other snapshots have as well count.
     pub fn snapshot_usage(&self, id: SnapshotId) -> Result<Usage> {
-        let id = self.snapshot_content(id)?;
+        let id = self.content_of(id)?;
         let known: Option<(String, Option<i64>, Option<i64>)> = {
             let index = self.inner.index.read();
             let sql = "SELECT kind, size, files FROM snapshots WHERE id = ?1";
@@ -233,6 +246,7 @@ impl NewSnapshot {
         kind: SnapshotKind,
         created: i64,
     ) -> Result<SnapshotId> {
+        self.store.hold(parent.map(Target::Snapshot))?;
         self.store.inner.index.write("record a snapshot", |index| {
             let record = SnapshotRecord { id: self.id, parent, content: self.id, kind, created };
             insert(index, &record)

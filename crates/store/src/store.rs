@@ -4,8 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use crate::error::Error;
 use crate::error::Result;
@@ -31,8 +29,6 @@ pub(crate) struct Inner {
     pub(crate) layout: Layout,
     pub(crate) index: Index,
     pub(crate) shared: Shared,
-    /// Made at the first snapshot; see `owner.rs`.
-    owner: Mutex<Option<Arc<Owner>>>,
 }
 
 impl Store {
@@ -54,7 +50,7 @@ impl Store {
         };
         let index = Index::open(&layout.index())?;
         drop(making);
-        let inner = Inner { layout, index, shared, owner: Mutex::default() };
+        let inner = Inner { layout, index, shared };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -64,8 +60,8 @@ impl Store {
     }
 
     /// Takes a share in the store. Commands hold it from their first look into the store until
-    /// what they made is recorded; it costs two system calls, and nothing more for further shares
-    /// of the same process.
+    /// what they made is recorded: while it lives, nothing is deleted that they find or make. It
+    /// costs two system calls, and nothing more for further shares of the same process.
     pub fn share(&self) -> Result<Guard> {
         self.inner.shared.take(&self.inner.layout.lock())
     }
@@ -90,14 +86,11 @@ impl Store {
     /// Returns this process's mark, made at the first call; that call also clears up after
     /// processes that were killed.
     pub(crate) fn owner(&self) -> Result<Arc<Owner>> {
-        let mut slot = self.inner.owner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(owner) = &*slot {
-            return Ok(Arc::clone(owner));
-        }
-        let owner = Arc::new(Owner::create(&self.inner.layout.run())?);
-        self.clear_dead_processes()?;
-        *slot = Some(Arc::clone(&owner));
-        Ok(owner)
+        self.inner.shared.holds().owner(|| {
+            let owner = Owner::create(&self.inner.layout.run())?;
+            self.clear_dead_processes()?;
+            Ok(owner)
+        })
     }
 
     /// Removes what killed processes have left.
@@ -105,7 +98,7 @@ impl Store {
         owner::clear_dead(
             &self.inner.layout.run(),
             |id| self.inner.layout.snapshot(id),
-            |id: SnapshotId| Ok(self.snapshot(id)?.is_some()),
+            |id: SnapshotId| Ok(self.row(id)?.is_some()),
         )
     }
 }

@@ -73,7 +73,7 @@ fn memory_does_not_hold_the_blocks_that_were_put() {
     let bench = Bench::new();
     let file = bench.open();
     for number in 0..100 {
-        file.put(key(number), &[1; CHUNK / 2]);
+        file.put(key(number), &vec![1; CHUNK / 2]);
     }
     let fresh = file.fresh.lock().unwrap();
     assert!(fresh.buffer.len() < CHUNK);
@@ -98,11 +98,14 @@ fn a_block_goes_that_nobody_asks_for() {
     assert!(last.get(&key(2)).is_none());
 }
 
+/// Few, since each byte of them is damaged once.
+const BLOCKS: u32 = 7;
+
 #[test]
 fn damage_is_never_taken_for_a_block() {
     let bench = Bench::new();
     let file = bench.open();
-    for number in 1..40 {
+    for number in 1..BLOCKS {
         file.put(key(number), &block(number * 7));
     }
     file.save().unwrap();
@@ -118,11 +121,11 @@ fn damage_is_never_taken_for_a_block() {
         check_blocks(&bench.open());
     }
     fs::write(bench.path(), sound).unwrap();
-    assert!(bench.open().get(&key(39)).is_some());
+    assert!(bench.open().get(&key(BLOCKS - 1)).is_some());
 }
 
 fn check_blocks(file: &BlockFile) {
-    for number in 1..40 {
+    for number in 1..BLOCKS {
         if let Some(found) = file.get(&key(number)) {
             assert_eq!(found, block(number * 7));
         }
