@@ -4,6 +4,7 @@
 //! `tar`, documents are plain JSON, so that a mistake is not checked against itself.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
@@ -76,9 +77,27 @@ pub struct Image {
 type Blobs<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>>;
 
 impl Image {
-    /// Reads an image of a store by the digest of its manifest.
-    pub fn from_store(root: &Path, digest: &str) -> Result<Self> {
-        Self::read(digest, &|digest| blob_file(root, digest))
+    /// Reads an image of a store by the digest of its manifest. Layers that nothing has needed yet
+    /// are not in the store; `saved` returns them in the archive that `lathe save` writes.
+    pub fn from_store(
+        root: &Path,
+        digest: &str,
+        saved: &dyn Fn() -> Result<Vec<u8>>,
+    ) -> Result<Self> {
+        let archive: OnceCell<BTreeMap<String, Vec<u8>>> = OnceCell::new();
+        Self::read(digest, &|digest| {
+            let path = root.join("blobs").join(digest.replace(':', "/"));
+            if path.exists() {
+                return blob_file(root, digest);
+            }
+            if archive.get().is_none() {
+                // Nobody else has it yet.
+                drop(archive.set(untar(&saved()?)?));
+            }
+            let name = format!("blobs/{}", digest.replace(':', "/"));
+            let file = archive.get().and_then(|files| files.get(&name)).cloned();
+            file.with_context(|| format!("{digest} is neither in the store nor saved from it"))
+        })
     }
 
     /// Reads the only image of an OCI layout folder.

@@ -358,8 +358,14 @@ impl Sandbox {
     pub fn last_image(&self) -> Result<Image> {
         let metadata: Value = serde_json::from_slice(&fs::read(self.metadata())?)?;
         let digest = metadata["containerimage.digest"].as_str().context("containerimage.digest")?;
-        let image = Image::from_store(&self.store(), digest)?;
         let id = metadata["containerimage.config.digest"].as_str();
+        let saved = || {
+            let file = self.path("tmp/saved.tar");
+            let name = id.context("containerimage.config.digest")?;
+            self.lathe(&["save", "-o", &file.to_string_lossy(), name]).success();
+            fs::read(&file).with_context(|| file.display().to_string())
+        };
+        let image = Image::from_store(&self.store(), digest, &saved)?;
         anyhow::ensure!(id == Some(image.id.as_str()), "{metadata}");
         Ok(image)
     }
