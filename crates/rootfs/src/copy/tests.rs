@@ -507,7 +507,7 @@ fn marks_of_an_overlay_are_kept_on_demand() {
                 return;
             }
         }
-        let options = CopyOptions { overlay, link, ..CopyOptions::default() };
+        let options = CopyOptions { link, overlay, ..CopyOptions::default() };
         scene.copy_with("d", "b", options).expect("copied");
         assert_eq!(scene.dump(), ["b/", "b/s/", "b/s/a=1", "b/s/gone:CharDevice"]);
         let marks = scene.to.xattrs(Path::new("b/s")).expect("attributes");
@@ -522,7 +522,8 @@ fn marks_of_an_overlay_are_kept_on_demand() {
 /// INV-ROOTFS-4: whatever is done to the one tree, a file that both share stays as it is.
 #[test]
 fn inv_rootfs_4_nothing_is_written_through_a_shared_file() {
-    let changes: [(&str, &dyn Fn(&Scene)); 6] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&Scene));
+    let changes: [Change<'_>; 6] = [
         ("copied over", &|scene| {
             make(&scene.host("from"), "other/a=new");
             scene.copy("other", "b").map(drop).expect("copied");
