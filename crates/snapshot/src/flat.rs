@@ -47,12 +47,11 @@ impl Snapshots {
         let path = self.store().snapshot_path(stack.id()).join(NAME);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let draft = path.with_extension(format!("{}-{number}", std::process::id()));
-        let made = self.fill(stack.directories(), &draft).and_then(|()| {
-            match fs::rename(&draft, &path) {
+        let made =
+            self.fill(stack.directories(), &draft).and_then(|()| match fs::rename(&draft, &path) {
                 Err(error) if is_there(&error) => Ok(drop(lathe_store::remove_tree(&draft))),
                 renamed => renamed.map_err(|source| Error::io("rename", &draft, source)),
-            }
-        });
+            });
         if made.is_err() {
             // The error of the making is the one to tell.
             drop(lathe_store::remove_tree(&draft));
@@ -97,4 +96,3 @@ impl Snapshots {
 fn is_there(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists)
 }
-

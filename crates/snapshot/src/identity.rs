@@ -44,3 +44,26 @@ impl Snapshots {
         })
     }
 }
+
+impl Snapshots {
+    /// Returns the owners of the changes that the file or directory at a path without links is made
+    /// of, the top first; none where nothing is there. In another snapshot, the same path made of
+    /// the same changes has the same files.
+    ///
+    /// # Errors
+    /// If a layer or the index cannot be read.
+    pub fn owners(&self, id: SnapshotId, path: &Path) -> Result<Vec<SnapshotId>> {
+        let mut owners: Vec<SnapshotId> = Vec::new();
+        for owner in self.store().snapshot_contents(id)? {
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+        let stack: Vec<PathBuf> = owners.iter().map(|id| self.own_changes(*id)).collect();
+        Ok(match Layered::root(&stack).find(path)? {
+            Shown::Nothing => Vec::new(),
+            Shown::Other(layer) => vec![owners[layer]],
+            Shown::Directory(found) => found.parts.iter().map(|part| owners[part.layer]).collect(),
+        })
+    }
+}

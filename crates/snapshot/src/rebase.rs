@@ -44,7 +44,7 @@ impl Snapshots {
         }
         let (old, new) = (self.chain(parent)?, self.chain(base)?);
         let changes = Part { layer: 0, path: self.changes(like) };
-        if is_same(&changes, &Layered::root(&old), &Layered::root(&new))? {
+        if is_same(&changes, &Layered::root(&old), &Layered::root(&new), Level::Root)? {
             self.share(Some(base), record.content).map(Some)
         } else {
             Ok(None)
@@ -52,8 +52,16 @@ impl Snapshots {
     }
 }
 
+/// Where a directory is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// The root of the tree, that each layer makes anew: its time is that of the making.
+    Root,
+    Below,
+}
+
 /// Tells whether a directory of changes does the same to two directories.
-fn is_same(changes: &Part, old: &Layered, new: &Layered) -> Result<bool> {
+fn is_same(changes: &Part, old: &Layered, new: &Layered, level: Level) -> Result<bool> {
     // What both have in the same places is the same.
     let places = |directory: &Layered| -> Vec<_> {
         directory.parts.iter().map(|part| part.path.clone()).collect()
@@ -61,7 +69,7 @@ fn is_same(changes: &Part, old: &Layered, new: &Layered) -> Result<bool> {
     if places(old) == places(new) {
         return Ok(true);
     }
-    if !has_same_metadata(&changes.path, old.top(), new.top())? {
+    if !has_same_metadata(&changes.path, old.top(), new.top(), level)? {
         return Ok(false);
     }
     for (name, kind) in changes.entries()? {
@@ -69,7 +77,7 @@ fn is_same(changes: &Part, old: &Layered, new: &Layered) -> Result<bool> {
         let same = match (kind, &before, &now) {
             (EntryKind::Directory, Shown::Directory(old), Shown::Directory(new)) => {
                 let below = Part { layer: changes.layer, path: changes.path.join(&name) };
-                is_same(&below, old, new)?
+                is_same(&below, old, new, Level::Below)?
             }
             (EntryKind::Directory | EntryKind::Opaque | EntryKind::Whiteout, ..) => {
                 std::mem::discriminant(&before) == std::mem::discriminant(&now)
@@ -86,14 +94,15 @@ fn is_same(changes: &Part, old: &Layered, new: &Layered) -> Result<bool> {
 }
 
 /// Compares what a directory of changes has of the one below it.
-fn has_same_metadata(changes: &Path, old: &Path, new: &Path) -> Result<bool> {
+fn has_same_metadata(changes: &Path, old: &Path, new: &Path, level: Level) -> Result<bool> {
     if old == new {
         return Ok(true);
     }
     let (made, before, now) = (lstat(changes)?, lstat(old)?, lstat(new)?);
     let time = |of: &std::fs::Metadata| (of.mtime(), of.mtime_nsec());
     // Another time than before is the step's doing: it would be its doing here.
-    let same_time = time(&before) == time(&now) || time(&made) != time(&before);
+    let is_made = level == Level::Root || time(&made) != time(&before);
+    let same_time = is_made || time(&before) == time(&now);
     let what = |of: &std::fs::Metadata| (of.mode(), of.uid(), of.gid());
     Ok(same_time && what(&before) == what(&now) && xattrs(old)? == xattrs(new)?)
 }

@@ -23,7 +23,7 @@ use lathe_store::Wait;
 type Case = fn(&Snapshots);
 
 /// Name and function of each case.
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 18] = [
     ("a_child_extends_and_hides_its_parent", a_child_extends_and_hides_its_parent),
     ("a_replaced_directory_hides_what_was_in_it", a_replaced_directory_hides_what_was_in_it),
     ("a_dropped_snapshot_leaves_nothing", a_dropped_snapshot_leaves_nothing),
@@ -37,6 +37,11 @@ const CASES: [(&str, Case); 13] = [
     ("the_parent_is_not_changed_by_the_child", the_parent_is_not_changed_by_the_child),
     ("a_merged_layer_covers_its_base", a_merged_layer_covers_its_base),
     ("a_merge_of_several_layers_is_one", a_merge_of_several_layers_is_one),
+    ("shared_changes_are_stacked_once", shared_changes_are_stacked_once),
+    ("changes_move_to_a_base_that_is_the_same_there", changes_move_to_a_similar_base),
+    ("origins_give_what_a_view_shows", origins_give_what_a_view_shows),
+    ("names_are_told_apart_by_their_layers", names_are_told_apart_by_their_layers),
+    ("deep_chains_are_shown_as_they_are", deep_chains_are_shown_as_they_are),
 ];
 
 fn main() {
@@ -386,6 +391,190 @@ fn hundreds_of_layers_can_be_stacked(snapshots: &Snapshots) {
     assert_eq!(list(snapshots.view(top).expect("view").path()).len(), layers);
     let child = make(snapshots, Some(top), &["-file0"]);
     assert_eq!(list(snapshots.view(child).expect("view").path()).len(), layers - 1);
+}
+
+fn shared_changes_are_stacked_once(snapshots: &Snapshots) {
+    let layer = make(snapshots, None, &["d/", "d/new", "file"]);
+    let base = make(snapshots, None, &["d/", "d/old"]);
+    let once = snapshots.merge(Some(base), layer).expect("merge");
+    let between = make(snapshots, Some(once), &["-d", "d/", "d/between", "file"]);
+    let twice = snapshots.merge(Some(between), layer).expect("merge");
+    check(snapshots, twice, &["d", "d/between", "d/new", "file"]);
+    let changes = snapshots.changes(layer);
+    assert_eq!((snapshots.changes(once), snapshots.changes(twice)), (changes.clone(), changes));
+    let text = fs::read_to_string(snapshots.view(twice).expect("view").path().join("file"));
+    assert_eq!(text.expect("read"), format!("file of {layer}"));
+    let child = make(snapshots, Some(twice), &["-d/new", "-file"]);
+    check(snapshots, child, &["d", "d/between"]);
+}
+
+fn changes_move_to_a_similar_base(snapshots: &Snapshots) {
+    let long_ago = |snapshot: SnapshotId, path: &str| {
+        let root = lathe_rootfs::Root::open(&snapshots.changes(snapshot)).expect("open");
+        let time = lathe_tree::Timestamp::from_seconds(1000);
+        root.set_times(Path::new(path), time).expect("set");
+    };
+    let below = |files: &[&str]| {
+        let made = make(snapshots, None, files);
+        for path in files.iter().filter(|path| path.ends_with('/')) {
+            long_ago(made, path);
+        }
+        long_ago(made, "/");
+        made
+    };
+    let check = |old: &[&str], changes: &[&str], new: &[&str], expected: Option<&[&str]>| {
+        let (old, new) = (below(old), below(new));
+        let like = make(snapshots, Some(old), changes);
+        let made = snapshots.rebase(new, like).expect("look");
+        assert_eq!(made.is_some(), expected.is_some(), "{changes:?}");
+        if let (Some(made), Some(expected)) = (made, expected) {
+            assert_eq!(snapshots.changes(made), snapshots.changes(like));
+            check(snapshots, made, expected);
+        }
+        assert_eq!(snapshots.rebase(old, like).expect("look"), Some(like));
+    };
+    check(&["a"], &["d/", "d/f"], &["b"], Some(&["b", "d", "d/f"]));
+    check(&["a"], &["d/", "d/f"], &["d/", "d/g"], None);
+    check(&["a"], &["d/", "d/f"], &["d"], None);
+    check(&["d/"], &["d/f"], &["d/", "d/g"], Some(&["d", "d/f", "d/g"]));
+    check(&["d/"], &["d/f"], &["b"], None);
+    check(&["d/"], &["d/f"], &["d/", "d/f/"], None);
+    check(&["d/", "d/f"], &["d/f"], &["d/"], Some(&["d", "d/f"]));
+    check(&["d/", "d/e/"], &["d/e/f"], &["d/", "d/e/", "x"], Some(&["d", "d/e", "d/e/f", "x"]));
+    check(&["d/", "gone"], &["-gone"], &["d/", "gone", "x"], Some(&["d", "x"]));
+    if snapshots.driver() == Some(&Driver::Overlay) {
+        // A copy cannot always tell a directory that was replaced from one that was emptied.
+        check(&["d/", "d/x"], &["-d", "d/", "d/y"], &["d/", "d/z"], Some(&["d", "d/y"]));
+        check(&["d/", "gone"], &["-gone"], &["d/"], None);
+    }
+    // What the step left of the directories that it went through must be the same.
+    let (old, like) = {
+        let old = below(&["d/", "d/e/"]);
+        (old, make(snapshots, Some(old), &["d/e/f"]))
+    };
+    let differs = |change: &dyn Fn(SnapshotId)| {
+        let new = below(&["d/", "d/e/", "x"]);
+        change(new);
+        snapshots.rebase(new, like).expect("look").is_none()
+    };
+    let mode = |path: &'static str| {
+        move |id| {
+            let bits = fs::Permissions::from_mode(0o711);
+            fs::set_permissions(snapshots.changes(id).join(path), bits).expect("set");
+        }
+    };
+    assert!(!differs(&|_| ()));
+    assert!(differs(&mode("d/e")) && differs(&mode("d")) && differs(&mode("")));
+    assert!(differs(&|id| {
+        let root = lathe_rootfs::Root::open(&snapshots.changes(id)).expect("open");
+        let time = lathe_tree::Timestamp::from_seconds(2000);
+        root.set_times(Path::new("d"), time).expect("set");
+    }));
+    let attribute = |id| {
+        let path = snapshots.changes(id).join("d");
+        rustix::fs::lsetxattr(&path, "user.x", b"1", rustix::fs::XattrFlags::empty()).is_ok()
+    };
+    let new = below(&["d/", "d/e/", "x"]);
+    if attribute(new) {
+        assert!(snapshots.rebase(new, like).expect("look").is_none());
+    }
+    let grandchild = make(snapshots, Some(old), &["d/e/f"]);
+    assert_eq!(snapshots.rebase(grandchild, below(&["x"])).expect("look"), None, "on nothing");
+}
+
+fn origins_give_what_a_view_shows(snapshots: &Snapshots) {
+    let bottom =
+        make(snapshots, None, &["a/", "a/f", "a/gone", "a/d/", "a/d/x", "a/k", "b/", "b/y"]);
+    let top = make(snapshots, Some(bottom), &["-a/gone", "a/n", "-a/d", "a/d/", "a/d/z", "-a/k"]);
+    let top = make(snapshots, Some(top), &["a/k/", "a/k/q", "a/f"]);
+    snapshots.view(top).expect("view");
+    if matches!(snapshots.driver(), Some(Driver::Native(_))) {
+        assert!(snapshots.origins(top, Path::new("/a")).expect("look").is_none());
+        return;
+    }
+    let shown = |path: &str| {
+        let mut found = Vec::new();
+        for origin in snapshots.origins(top, Path::new(path)).expect("look").expect("overlay") {
+            let start = origin.changes.join(path.trim_start_matches('/'));
+            let root = lathe_rootfs::Root::open(&start).expect("open");
+            let mut walk = root.walk(Path::new("/")).expect("walk");
+            while let Some(entry) = walk.next() {
+                let entry = entry.expect("read");
+                match origin.select(&entry.path, entry.metadata.kind) {
+                    lathe_rootfs::Selection::Skip => walk.skip_directory(),
+                    _ => found.push(entry.path.to_string_lossy().into_owned()),
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    };
+    assert_eq!(shown("/a"), ["d", "d/z", "f", "k", "k/q", "n"]);
+    assert_eq!(shown("/b"), ["y"]);
+    assert_eq!(shown("/a/d"), ["z"]);
+    let count = |path: &str| {
+        snapshots.origins(top, Path::new(path)).expect("look").map(|origins| origins.len())
+    };
+    assert_eq!(
+        (count("/b"), count("/a/f"), count("/a/gone"), count("/a")),
+        (Some(1), Some(1), None, Some(3))
+    );
+}
+
+fn names_are_told_apart_by_their_layers(snapshots: &Snapshots) {
+    let bottom = make(snapshots, None, &["d/", "d/f"]);
+    fs::hard_link(snapshots.changes(bottom).join("d/f"), snapshots.changes(bottom).join("d/g"))
+        .expect("link");
+    let top = make(snapshots, Some(bottom), &["d/h"]);
+    let identity = snapshots.layer_identity(top).expect("look");
+    let [f, g, h] = ["d/f", "d/g", "d/h"].map(|path| identity(Path::new(path)));
+    assert!(f == g && g != h, "{f} {g} {h}");
+    let owners = |path: &str| snapshots.owners(top, Path::new(path)).expect("look");
+    assert_eq!(owners("/d/f"), [bottom]);
+    assert_eq!(owners("/d"), [top, bottom]);
+    assert_eq!(owners("/none"), []);
+}
+
+/// More layers than the kernel stacks, with things removed and replaced on the way.
+fn deep_chains_are_shown_as_they_are(snapshots: &Snapshots) {
+    snapshots.view(make(snapshots, None, &["file"])).expect("view");
+    let native = matches!(snapshots.driver(), Some(Driver::Native(_)));
+    let layers = if native { 20 } else { 520 };
+    let mut top = make(snapshots, None, &["d/", "d/gone", "d/file0", "replaced/", "replaced/old"]);
+    for number in 1..layers {
+        let active = snapshots.prepare(Some(top)).expect("prepare");
+        let changes = active.changes();
+        fs::create_dir(changes.join("d")).expect("make a directory");
+        fs::write(changes.join(format!("d/file{number}")), b"x").expect("write");
+        top = active.commit().expect("commit");
+        if number == 10 {
+            top =
+                make(snapshots, Some(top), &["-d/gone", "-replaced", "replaced/", "replaced/new"]);
+        }
+    }
+    // Neither this process's memory nor what it made before has a say in it.
+    let store = Store::open(snapshots.store().directory()).expect("open the store");
+    for snapshots in [snapshots, &Snapshots::new(&store, is_user(snapshots))] {
+        let view = snapshots.view(top).expect("view");
+        let found = list(view.path());
+        assert_eq!(found.len(), layers + 3, "{:?}", found.iter().take(5).collect::<Vec<_>>());
+        assert!(found.contains(&"replaced/new".into()) && !found.contains(&"d/gone".into()));
+        assert!(!found.contains(&"replaced/old".into()));
+        drop(view);
+        let child = make(snapshots, Some(top), &["-d/file0", "-d/file3"]);
+        assert_eq!(list(snapshots.view(child).expect("view").path()).len(), layers + 1);
+        if native {
+            break;
+        }
+    }
+}
+
+/// Says whether marks are kept as a user keeps them.
+fn is_user(snapshots: &Snapshots) -> bool {
+    let probe = make(snapshots, None, &["probe"]);
+    let path = snapshots.changes(probe);
+    rustix::fs::lsetxattr(&path, "trusted.probe", b"1", rustix::fs::XattrFlags::empty()).is_err()
 }
 
 /// INV-SNAPSHOT-1.

@@ -26,7 +26,7 @@ use std::{
 
 use lathe_event::Event;
 use lathe_graph::{Cache, CacheSharing, ExecMountKind, ExecOp};
-use lathe_rootfs::{CopyOptions, CopyRequest, DirOptions, FileOptions, Root, copy};
+use lathe_rootfs::{CopyOptions, CopyRequest, DirOptions, FileOptions, Identity, Root, copy};
 use lathe_solver::NodeId;
 use lathe_store::Guard;
 use lathe_tree::{FileKind, Owner};
@@ -163,12 +163,13 @@ impl Worker<'_> {
             let place = self.place(node, input.0 as usize);
             match &inputs[input.0 as usize] {
                 Output::Context(context) => {
-                    self.sow(Tree::Context(context), source, &place, &root)?;
+                    self.sow(Tree::Context(context), source, &place, None, &root)?;
                 }
                 Output::Snapshot(snapshot) => {
                     let mounted = self.snapshots.view(*snapshot)?;
                     let from = Root::open(mounted.path())?;
-                    self.sow(Tree::Snapshot(&from), source, &place, &root)?;
+                    let identity = self.identity(*snapshot);
+                    self.sow(Tree::Snapshot(&from), source, &place, Some(&identity), &root)?;
                 }
             }
         }
@@ -176,7 +177,14 @@ impl Worker<'_> {
         Ok(root.rename(new, Path::new(FILES))?)
     }
 
-    fn sow(&self, tree: Tree<'_>, source: &str, place: &str, to: &Root) -> Result<()> {
+    fn sow(
+        &self,
+        tree: Tree<'_>,
+        source: &str,
+        place: &str,
+        identity: Option<Identity<'_>>,
+        to: &Root,
+    ) -> Result<()> {
         let selected = tree.find(&whole(source), Style::Plain, place)?;
         for found in &selected.found {
             let filter =
@@ -189,6 +197,7 @@ impl Worker<'_> {
                 options: CopyOptions {
                     owner: matches!(tree, Tree::Context(_)).then_some(Owner::ROOT),
                     filter: Some(&filter),
+                    identity,
                     ..CopyOptions::default()
                 },
             })?;

@@ -1,38 +1,62 @@
 //! Changes of files: `COPY`, `ADD`, `WORKDIR`, heredocs.
 
-use std::path::{Path, PathBuf};
+mod link;
+mod reuse;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use lathe_graph::{
     CopyAction, FileAction, FileOp, InputIndex, MakeDirAction, MakeFileAction, MergeOp, Unpack,
 };
 use lathe_layer::{ExtractOptions, Probe, extract, probe};
 use lathe_rootfs::{
-    CopyOptions, CopyRequest, DirOptions, FileOptions, LinkPolicy, Root, Times, copy,
+    CopyOptions, CopyRequest, DirOptions, FileOptions, Identity, Root, Times, copy,
 };
+use lathe_snapshot::{ActiveSnapshot, Mounted};
 use lathe_solver::NodeId;
-use lathe_tree::{FileKind, ModeChange, Owner};
+use lathe_store::SnapshotId;
+use lathe_tree::{FileKind, Metadata, ModeChange, Owner};
 
 use crate::{
-    Error, Output, Result, Worker, content::style_of, owner::find_owner, runner::snapshot_of,
-    select::Tree,
+    Error, Output, Result, Worker,
+    content::style_of,
+    owner::find_owner,
+    runner::snapshot_of,
+    select::{Selected, Tree},
 };
+
+use self::reuse::landing;
 
 impl Worker<'_> {
     pub(crate) fn files(&self, node: NodeId, op: &FileOp, inputs: &[Output]) -> Result<Output> {
         let base = op.base.and_then(|index| snapshot_of(&inputs[index.0 as usize]));
-        let active = self.snapshots.prepare(base)?;
+        let known = base.map(|base| self.known(node, op, inputs, base)).transpose()?.flatten();
+        if let Some(known) = &known
+            && let Some(snapshot) = self.reuse(known, op)?
         {
-            let mounted = active.mount()?;
-            let root = Root::open(mounted.path())?;
-            for action in &op.actions {
-                match action {
-                    FileAction::Copy(copy) => self.copy(node, copy, inputs, &root)?,
-                    FileAction::MakeDir(dir) => self.make_dir(dir, &root)?,
-                    FileAction::MakeFile(file) => self.make_file(file, &root)?,
+            return Ok(Output::Snapshot(snapshot));
+        }
+        let mut canvas = Canvas::new(self.snapshots.prepare(base)?);
+        let landing = known.as_ref().map(|_| landing(op, canvas.root()?)).transpose()?;
+        let mut first_copy = true;
+        for action in &op.actions {
+            match action {
+                FileAction::Copy(copy) => {
+                    self.copy(node, copy, inputs, &mut canvas, first_copy)?;
+                    first_copy = false;
                 }
+                FileAction::MakeDir(dir) => self.make_dir(dir, canvas.root()?)?,
+                FileAction::MakeFile(file) => self.make_file(file, canvas.root()?)?,
             }
         }
-        Ok(Output::Snapshot(active.commit()?))
+        let snapshot = canvas.commit()?;
+        if let (Some(known), Some(landing)) = (known, landing) {
+            self.remember(&known, &landing, snapshot)?;
+        }
+        Ok(Output::Snapshot(snapshot))
     }
 
     pub(crate) fn merge(&self, op: &MergeOp, inputs: &[Output]) -> Result<Output> {
@@ -71,34 +95,65 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn copy(&self, node: NodeId, action: &CopyAction, inputs: &[Output], to: &Root) -> Result<()> {
+    fn copy(
+        &self,
+        node: NodeId,
+        action: &CopyAction,
+        inputs: &[Output],
+        canvas: &mut Canvas,
+        may_link: bool,
+    ) -> Result<()> {
         let input = action.from.0 as usize;
         let place = self.place(node, input);
         match &inputs[input] {
             Output::Context(context) => {
-                // Owners of the context's files are the user's matter.
-                self.copy_tree(Tree::Context(context), action, &place, Some(Owner::ROOT), to)
+                let tree = Tree::Context(context);
+                let to = canvas.root()?;
+                let owner = owner_of(to, action.owner.as_deref())?;
+                let selected = tree.find(&action.select, style_of(action), &place)?;
+                self.copy_selected(tree, action, &selected, owner, None, to)
             }
             Output::Snapshot(snapshot) => {
                 let mounted = self.snapshots.view(*snapshot)?;
                 let root = Root::open(mounted.path())?;
-                self.copy_tree(Tree::Snapshot(&root), action, &place, None, to)
+                let tree = Tree::Snapshot(&root);
+                let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
+                let selected = tree.find(&action.select, style_of(action), &place)?;
+                if may_link && self.link(*snapshot, action, &selected, &root, canvas)? {
+                    return Ok(());
+                }
+                let identity = self.identity(*snapshot);
+                let identity = Some(&identity as Identity<'_>);
+                self.copy_selected(tree, action, &selected, owner, identity, canvas.root()?)
             }
         }
     }
 
-    fn copy_tree(
+    /// Returns what tells apart names of one file that have nothing to do with each other.
+    pub(crate) fn identity(
+        &self,
+        snapshot: SnapshotId,
+    ) -> impl Fn(&Path, &Metadata) -> u64 + Sync + use<'_> {
+        // Most copies never ask.
+        let identity = OnceLock::new();
+        move |path: &Path, _: &Metadata| {
+            let identity = identity.get_or_init(|| self.snapshots.layer_identity(snapshot).ok());
+            identity.as_ref().map_or(0, |identity| identity(path))
+        }
+    }
+
+    fn copy_selected(
         &self,
         tree: Tree<'_>,
         action: &CopyAction,
-        place: &str,
-        default_owner: Option<Owner>,
+        selected: &Selected,
+        asked: Option<Owner>,
+        identity: Option<Identity<'_>>,
         to: &Root,
     ) -> Result<()> {
-        let asked = owner_of(to, action.owner.as_deref())?;
-        let owner = asked.or(default_owner);
+        // Owners of the context's files are the user's matter.
+        let owner = asked.or(matches!(tree, Tree::Context(_)).then_some(Owner::ROOT));
         let mode = mode_of(action.mode.as_deref())?;
-        let selected = tree.find(&action.select, style_of(action), place)?;
         let mut destination = PathBuf::from(&action.destination);
         // Several matches of one pattern need a directory, whether it was written so or not.
         if selected.found.len() > 1 || action.parents {
@@ -111,7 +166,7 @@ impl Worker<'_> {
                 continue;
             }
             let filter =
-                |below: &Path, kind: FileKind| self.choose(tree, &selected, found, below, kind);
+                |below: &Path, kind: FileKind| self.choose(tree, selected, found, below, kind);
             copy(&CopyRequest {
                 from: tree.root(),
                 source: &found.path,
@@ -125,7 +180,7 @@ impl Worker<'_> {
                     parent_mtime: self.epoch,
                     contents_of_directory: true,
                     filter: Some(&filter),
-                    link: LinkPolicy::Never,
+                    identity,
                     ..CopyOptions::default()
                 },
             })?;
@@ -158,6 +213,40 @@ impl Worker<'_> {
             }
             Probe::Other => Ok(false),
         }
+    }
+}
+
+/// A snapshot that files are put into: through a mount, or, where links are to be made, into its
+/// changes, while nothing is mounted. Drops in the order of the fields: the mount before the
+/// snapshot below it.
+pub(crate) struct Canvas {
+    shown: Option<(Root, Mounted)>,
+    active: ActiveSnapshot,
+}
+
+impl Canvas {
+    fn new(active: ActiveSnapshot) -> Self {
+        Self { shown: None, active }
+    }
+
+    /// Returns the tree.
+    fn root(&mut self) -> Result<&Root> {
+        if self.shown.is_none() {
+            let mounted = self.active.mount()?;
+            self.shown = Some((Root::open(mounted.path())?, mounted));
+        }
+        Ok(&self.shown.as_ref().expect("it was mounted just now").0)
+    }
+
+    /// Returns the changes alone, in overlay's form. Nothing is mounted meanwhile.
+    fn changes(&mut self) -> Result<Root> {
+        self.shown = None;
+        Ok(Root::open(self.active.changes())?)
+    }
+
+    fn commit(self) -> Result<SnapshotId> {
+        drop(self.shown);
+        Ok(self.active.commit()?)
     }
 }
 

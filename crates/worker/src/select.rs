@@ -56,6 +56,15 @@ pub(crate) struct Found {
     pub(crate) real: PathBuf,
     /// What below it is meant, where that is not all.
     include: Option<Ignore>,
+    /// Which of the selector's patterns found it.
+    pub(crate) pattern: usize,
+}
+
+impl Found {
+    /// Tells whether all that is below it is meant, but for what is excluded.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.include.is_none()
+    }
 }
 
 impl Selected {
@@ -123,11 +132,13 @@ impl Tree<'_> {
     /// Returns what the selector means. A pattern may match nothing; a literal path must exist.
     pub(crate) fn find(&self, selector: &Selector, style: Style, place: &str) -> Result<Selected> {
         let mut selected = Selected { found: Vec::new(), exclude: Ignore::new(&selector.exclude)? };
-        for pattern in &selector.paths {
+        for (position, pattern) in selector.paths.iter().enumerate() {
+            let before = selected.found.len();
             match style {
                 Style::Plain => self.find_plain(pattern, place, &mut selected)?,
                 Style::Parents => self.find_parents(pattern, place, &mut selected)?,
             }
+            selected.found[before..].iter_mut().for_each(|found| found.pattern = position);
         }
         Ok(selected)
     }
@@ -136,7 +147,7 @@ impl Tree<'_> {
         if !has_wildcards(pattern) {
             let path = PathBuf::from(unescape(pattern));
             let real = self.check_exists(&path, place)?;
-            selected.found.push(Found { path, real, include: None });
+            selected.found.push(Found { path, real, include: None, pattern: 0 });
             return Ok(());
         }
         for path in self.glob(pattern)? {
@@ -146,7 +157,7 @@ impl Tree<'_> {
             if selected.exclude.matches(&name) && !self.root().stat(&real)?.is_dir() {
                 continue;
             }
-            selected.found.push(Found { path, real, include: None });
+            selected.found.push(Found { path, real, include: None, pattern: 0 });
         }
         Ok(())
     }
@@ -172,7 +183,8 @@ impl Tree<'_> {
             // What is named by its parents is inside of a folder.
             let real = self.root().real_path(&path)?;
             if self.root().try_stat(&real)?.is_some_and(|metadata| metadata.is_dir()) {
-                selected.found.push(Found { path, real, include: include.clone() });
+                let include = include.clone();
+                selected.found.push(Found { path, real, include, pattern: 0 });
             }
         }
         Ok(())

