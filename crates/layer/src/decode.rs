@@ -1,17 +1,21 @@
-//! Decompressing and hashing on a thread of its own, while the caller makes files.
+//! Decompressing and hashing on threads of their own, while the caller makes files.
 //!
-//! Unpacking waits for the file system half of the time; gunzip and SHA-256 need a core for the
-//! whole. The two are joined by a short channel of buffers that go round.
+//! Unpacking waits for the file system half of the time; gunzip needs a core for the whole, and
+//! SHA-256 a third of one. They are joined by short channels of buffers that go round.
 
+use crate::block::Block;
+use crate::block::Pool;
 use crate::codec::Codec;
 use crate::compression::fill;
 use crate::error::Error;
 use crate::error::Result;
+use crate::hashing::Hashing;
 use lathe_oci::Digest;
 use lathe_oci::Digester;
 use std::io;
 use std::io::BufRead;
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::mpsc;
 
 /// Bytes per buffer and buffers under way.
@@ -30,7 +34,8 @@ pub(crate) struct Decoded {
 pub(crate) enum Rest {
     /// It is read and counts for the digest: all of it is the layer.
     Read,
-    /// It is nobody's: what follows the end mark of an archive may be padding of any kind.
+    /// It is nobody's: what follows the end mark of an archive may be padding of any kind. There
+    /// is no digest then.
     Ignore,
 }
 
@@ -43,11 +48,10 @@ pub(crate) fn decode<T>(
     consume: impl FnOnce(&mut Chunks) -> Result<T>,
 ) -> Result<(T, Decoded)> {
     let (full, chunks) = mpsc::sync_channel(QUEUE);
-    let (returned, empty) = mpsc::channel();
+    let hashing = (rest == Rest::Read).then(Hashing::default);
     std::thread::scope(|scope| {
-        let decoder = scope.spawn(move || run(reader, codec, limit, &full, &empty));
-        let mut chunks =
-            Chunks { full: chunks, returned, present: Vec::new(), at: 0, ended: false };
+        let decoder = scope.spawn(move || run(reader, codec, limit, hashing, &full));
+        let mut chunks = Chunks { full: chunks, present: None, at: 0, ended: false };
         let consumed = consume(&mut chunks);
         if consumed.is_ok() && rest == Rest::Read {
             chunks.drain();
@@ -72,29 +76,39 @@ fn run(
     reader: impl Read + Send,
     codec: Codec,
     limit: Option<u64>,
-    full: &mpsc::SyncSender<Vec<u8>>,
-    empty: &mpsc::Receiver<Vec<u8>>,
+    mut hashing: Option<Hashing>,
+    full: &mpsc::SyncSender<Arc<Block>>,
 ) -> Result<Decoded> {
     let mut decoder = codec.decoder(reader)?;
-    let mut digester = Digester::default();
+    let pool = Arc::<Pool>::default();
     let mut size = 0;
+    let done = |hashing: Option<Hashing>, size| {
+        let digest = hashing.map_or_else(|| Digester::default().finish(), Hashing::finish);
+        Ok(Decoded { digest, size })
+    };
     loop {
-        let mut buffer = empty.try_recv().unwrap_or_else(|_| vec![0; BUFFER]);
-        buffer.resize(BUFFER, 0);
+        let mut buffer = pool.take_full(BUFFER);
         let (count, failed) = fill(&mut decoder, &mut buffer);
         if count == 0 && failed.is_none() {
-            return Ok(Decoded { digest: digester.finish(), size });
+            return done(hashing, size);
         }
         size += count as u64;
         if let Some(limit) = limit.filter(|limit| size > *limit) {
             return Err(Error::LimitExceeded { limit });
         }
         buffer.truncate(count);
-        digester.update(&buffer);
+        let block = Arc::new(Block::new(buffer, &pool));
+        if let Some(hashing) = &mut hashing {
+            // A short layer is one buffer, and not worth a thread.
+            if count == BUFFER {
+                hashing.move_apart();
+            }
+            hashing.update(&block);
+        }
         // An empty buffer would look like the end, and hide the fault.
-        if count > 0 && full.send(buffer).is_err() {
+        if count > 0 && full.send(block).is_err() {
             // The consumer is done, or has its own error to tell; ours is not looked at.
-            return Ok(Decoded { digest: digester.finish(), size });
+            return done(hashing, size);
         }
         if let Some(source) = failed {
             return Err(Error::ReadLayer { source });
@@ -105,9 +119,8 @@ fn run(
 /// Decompressed stream, buffer by buffer.
 #[derive(Debug)]
 pub(crate) struct Chunks {
-    full: mpsc::Receiver<Vec<u8>>,
-    returned: mpsc::Sender<Vec<u8>>,
-    present: Vec<u8>,
+    full: mpsc::Receiver<Arc<Block>>,
+    present: Option<Arc<Block>>,
     at: usize,
     /// The decoder has no more, because it is done or failed.
     ended: bool,
@@ -115,10 +128,11 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     fn drain(&mut self) {
-        while let Ok(chunk) = self.full.recv() {
-            // The decoder may have ended already.
-            drop(self.returned.send(chunk));
-        }
+        while self.full.recv().is_ok() {}
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.present.as_ref().map_or(&[], |block| &block[self.at..])
     }
 }
 
@@ -132,19 +146,13 @@ impl Read for Chunks {
 
 impl BufRead for Chunks {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.at == self.present.len() {
+        if self.rest().is_empty() && !self.ended {
             // An error of the channel is the end of the stream.
-            let next = self.full.recv().unwrap_or_else(|_| {
-                self.ended = true;
-                Vec::new()
-            });
-            let used = std::mem::replace(&mut self.present, next);
+            self.present = self.full.recv().ok();
+            self.ended = self.present.is_none();
             self.at = 0;
-            if !used.is_empty() {
-                drop(self.returned.send(used));
-            }
         }
-        Ok(&self.present[self.at..])
+        Ok(self.rest())
     }
 
     fn consume(&mut self, count: usize) {

@@ -11,14 +11,11 @@ use crate::compression::Compression;
 use crate::error::Error;
 use crate::error::Result;
 use crate::gzip::Gzip;
+use crate::hashing::Hashing;
 use lathe_oci::DiffId;
-use lathe_oci::Digester;
 use std::io;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
-use std::thread::JoinHandle;
 
 /// Level of `zstd` by default.
 const ZSTD_LEVEL: i32 = 3;
@@ -26,9 +23,6 @@ const ZSTD_LEVEL: i32 = 3;
 /// Bytes that one thread of zstd compresses at a time. The library takes four windows, which is
 /// tens of MiB in all. Part of what determines the output.
 const ZSTD_JOB: u32 = 2 * 1024 * 1024;
-
-/// Blocks that wait to be hashed.
-const HASH_QUEUE: usize = 4;
 
 /// Takes tar bytes, hashes and compresses them.
 pub(crate) struct Encoder<W: Write> {
@@ -38,11 +32,6 @@ pub(crate) struct Encoder<W: Write> {
     hashing: Hashing,
     size: u64,
     output: Output<W>,
-}
-
-enum Hashing {
-    Here(Digester),
-    Apart(HashThread),
 }
 
 enum Output<W: Write> {
@@ -74,7 +63,7 @@ impl<W: Write> Encoder<W> {
             Compression::Zstd => Output::Zstd(zstd_encoder(output, level, threads).map_err(write)?),
         };
         let pool = Arc::<Pool>::default();
-        let hashing = Hashing::Here(Digester::default());
+        let hashing = Hashing::default();
         Ok(Self { block: Vec::with_capacity(BLOCK), pool, threads, hashing, size: 0, output })
     }
 
@@ -90,11 +79,7 @@ impl<W: Write> Encoder<W> {
             Output::Zstd(zstd) => zstd.finish(),
         };
         let output = output.map_err(write)?;
-        let digester = match self.hashing {
-            Hashing::Here(digester) => digester,
-            Hashing::Apart(thread) => thread.finish(),
-        };
-        let diff_id = DiffId(digester.finish());
+        let diff_id = DiffId(self.hashing.finish());
         Ok((output, Encoded { diff_id, size: self.size }))
     }
 
@@ -149,47 +134,4 @@ fn zstd_encoder<W: Write>(
     }
     encoder.include_checksum(true)?;
     Ok(encoder)
-}
-
-impl Hashing {
-    fn move_apart(&mut self) {
-        if let Self::Here(digester) = self {
-            *self = Self::Apart(HashThread::start(std::mem::take(digester)));
-        }
-    }
-
-    fn update(&mut self, block: &Arc<Block>) {
-        match self {
-            Self::Here(digester) => digester.update(block),
-            Self::Apart(thread) => thread.update(Arc::clone(block)),
-        }
-    }
-}
-
-/// Thread that hashes, since that alone takes a core when the compression is fast.
-struct HashThread {
-    blocks: mpsc::SyncSender<Arc<Block>>,
-    thread: JoinHandle<Digester>,
-}
-
-impl HashThread {
-    fn start(mut digester: Digester) -> Self {
-        let (blocks, received) = mpsc::sync_channel::<Arc<Block>>(HASH_QUEUE);
-        let thread = thread::spawn(move || {
-            for block in received {
-                digester.update(&block);
-            }
-            digester
-        });
-        Self { blocks, thread }
-    }
-
-    fn update(&self, block: Arc<Block>) {
-        self.blocks.send(block).expect("the thread takes blocks until there are no more");
-    }
-
-    fn finish(self) -> Digester {
-        drop(self.blocks);
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
 }

@@ -30,6 +30,7 @@ mod decode;
 mod encode;
 mod error;
 mod gzip;
+mod hashing;
 mod pack;
 mod recompress;
 mod tar;

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn random(size: usize, seed: u64) -> Vec<u8> {
-        let mut state = 88_172_645_463_325_252_u64 ^ seed;
+        let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ seed;
         let mut next = || {
             state ^= state << 13;
             state ^= state >> 7;

@@ -113,12 +113,12 @@ struct Bits<'a> {
 
 impl Bits<'_> {
     /// Fills the buffer to at least 56 bits, after the end of the stream with zeros.
-    #[inline(always)]
+    #[inline]
     fn refill(&mut self) -> Option<()> {
         if let Some(next) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
             self.buffer |= u64::from_le_bytes(*next) << self.count;
             self.at += (63 - self.count as usize) >> 3;
-            self.count |= 56;
+            self.count |= 0x38;
             return Some(());
         }
         self.refill_at_end()
@@ -143,7 +143,7 @@ impl Bits<'_> {
         self.at * 8 - self.count as usize
     }
 
-    #[inline(always)]
+    #[inline]
     fn skip(&mut self, count: u32) {
         self.buffer >>= count;
         self.count -= count;
@@ -335,7 +335,7 @@ impl<const SIZE: usize> Default for Table<SIZE> {
 }
 
 impl<const SIZE: usize> Table<SIZE> {
-    #[inline(always)]
+    #[inline]
     fn look(&self, buffer: u64) -> Look {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
         let index = buffer as usize & (SIZE - 1);

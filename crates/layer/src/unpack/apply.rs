@@ -141,8 +141,9 @@ impl<'a> Applier<'a> {
         let path = cleaned.as_ref();
         let name = path.file_name().expect("a clean path that is not empty ends in a name");
         let target = self.place(path.parent().expect("it has a name in something"))?;
-        let real = target.dir().path().join(name);
-        self.touch(&real);
+        if self.rules.whiteouts == Whiteouts::Remove {
+            self.touch(&target.dir().path().join(name));
+        }
         match header.kind {
             Kind::File(FileKind::Regular) => self.regular(header, reader, &target, name),
             Kind::File(FileKind::Directory) => self.directory(header, &target, path),
@@ -186,9 +187,10 @@ impl<'a> Applier<'a> {
         Ok(self.root.dir_without_links(&real)?)
     }
 
-    /// Remembers that this archive has `path`, which has no links in it.
+    /// Remembers that this archive has `path`, which has no links in it: where the target shows
+    /// the lower layers too, a whiteout spares it.
     fn touch(&mut self, path: &Path) {
-        if self.rules.whiteouts == Whiteouts::Literal {
+        if self.rules.whiteouts != Whiteouts::Remove {
             return;
         }
         for above in path.ancestors() {

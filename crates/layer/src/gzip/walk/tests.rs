@@ -93,9 +93,9 @@ fn check(stream: &[u8], input: &[u8], what: &str) {
 
 #[test]
 fn the_last_block_of_libdeflate_is_found_at_every_level() {
-    for size in [0, 1, 2, 3, 100, 5000, 70_000, 400_000] {
+    for (size, step) in [(0, 1), (1, 1), (2, 1), (100, 1), (5000, 1), (40_000, 1), (400_000, 6)] {
         for (name, input) in inputs(size) {
-            for level in 0..=12 {
+            for level in (0..=12).step_by(step) {
                 let stream = by_libdeflate(&input, level);
                 check(&stream, &input, &format!("{name} of {size} at {level}"));
             }
@@ -105,7 +105,7 @@ fn the_last_block_of_libdeflate_is_found_at_every_level() {
 
 #[test]
 fn the_last_block_of_zlib_is_found() {
-    for size in [0, 1, 300, 70_000, 300_000] {
+    for size in [0, 1, 300, 70_000] {
         for (name, input) in inputs(size) {
             for level in [0, 1, 3, 6, 9] {
                 for flush in [FlushCompress::None, FlushCompress::Sync, FlushCompress::Partial] {
@@ -145,6 +145,11 @@ proptest! {
             prop_assert_eq!(last.end.div_ceil(8), consumed);
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn a_damaged_stream_is_walked_as_zlib_reads_it(at in 0..100_000_usize, bit in 0..8, kind in 0..7_usize) {
