@@ -7,7 +7,7 @@ use std::{
 };
 
 use lathe_event::TransferKind;
-use lathe_layer::Timestamp;
+use lathe_layer::{Timestamp, TreeOptions};
 use lathe_oci::Platform;
 use lathe_rootfs::{CopyOptions, CopyRequest, Dir, DirOptions, Root, Times};
 use lathe_store::SnapshotId;
@@ -39,7 +39,10 @@ pub(crate) fn write_tar(
     let mut output = Output::create(destination)?;
     let progress = Progress::start(env, TransferKind::Export, "files", None);
     let watched = Watched::new(&mut output.writer, &progress);
-    let written = lathe_layer::write_tree(&root, Path::new("/"), epoch, watched);
+    // Layers share files: two names of one belong together only if one layer has both.
+    let identity = env.snapshots.layer_identity(tree)?;
+    let options = TreeOptions { epoch, identity: Some(&identity) };
+    let written = lathe_layer::write_tree_with(&root, Path::new("/"), &options, watched);
     let size = written.map_err(|error| interrupted(env, error.into()))?.done;
     output.finish()?;
     Ok(size)
@@ -77,6 +80,7 @@ pub(crate) fn write_folder(env: &Env<'_>, tree: SnapshotId, folder: &Folder<'_>)
         Owners::Caller => Some(DirOptions::default().owner),
     };
     let epoch = folder.epoch.map(Timestamp::from_seconds);
+    let layer = env.snapshots.layer_identity(tree)?;
     let report = lathe_rootfs::copy(&CopyRequest {
         from: &from,
         source: Path::new("/"),
@@ -86,6 +90,7 @@ pub(crate) fn write_folder(env: &Env<'_>, tree: SnapshotId, folder: &Folder<'_>)
             owner,
             times: epoch.map_or(Times::Preserve, Times::Set),
             parent_mtime: epoch,
+            identity: Some(&|path, _| layer(path)),
             ..CopyOptions::default()
         },
     })?;

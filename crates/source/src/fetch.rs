@@ -1,16 +1,12 @@
 //! Fetching: the layers of a pinned image, downloaded at once and unpacked in order.
 //!
-//! A few threads bring blobs into the store; the calling thread unpacks each layer as soon as it
-//! is there, so that unpacking goes on while the next layers arrive. A chain of layers that was
+//! A few threads bring blobs into the store; the calling thread unpacks each layer while it
+//! arrives, and commits it when all of it was there and was what it should be. A chain of layers that was
 //! unpacked before, in whole or in its lower part, is not unpacked again.
 
 use std::{
-    io::{Read, Write},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    io::{self, Read, Write},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
@@ -20,9 +16,11 @@ use lathe_oci::{ChainId, Descriptor, DiffId, Reference};
 use lathe_registry::{Client, ResumingReader};
 use lathe_rootfs::Root;
 use lathe_snapshot::Snapshots;
-use lathe_store::{ImageRecord, LayerRecord, SnapshotId};
+use lathe_store::{ImageRecord, LayerRecord, PartialBlob, SnapshotId};
 
-use crate::{Error, Images, Result, image::ParsedImage, layout, progress::Progress};
+use crate::{
+    Error, Images, Result, arrival::Arrival, image::ParsedImage, layout, progress::Progress,
+};
 
 /// Blobs that are downloaded at once, as docker does by default, and one more.
 const DOWNLOADS: usize = 4;
@@ -98,67 +96,60 @@ impl Fetch<'_> {
             }
         }
         let layers = &self.image.document.layers[known..];
-        self.download(layers, |index| {
+        self.download(layers, |index, arrival| {
             let position = known + index;
             let chain = ChainId::of(&diff_ids[..=position]).expect("it has a layer");
-            base = Some(self.unpack(&layers[index], diff_ids[position], chain, base)?);
+            let layer = (&layers[index], diff_ids[position]);
+            let unpacked = self.unpack(layer, arrival, chain, base);
+            // Of two errors the one of the download is the reason for the other.
+            base = Some(arrival.outcome().and(unpacked)?);
             Ok(())
         })?;
         Ok(base)
     }
 
-    /// Downloads `layers` on a few threads and calls `arrived` with the index of each, in order.
+    /// Downloads `layers` on a few threads, and hands each to `arrives` in order, while it comes.
     fn download(
         &self,
         layers: &[Descriptor],
-        mut arrived: impl FnMut(usize) -> Result<()>,
+        mut arrives: impl FnMut(usize, &Arrival) -> Result<()>,
     ) -> Result<()> {
         let missing = |layer: &Descriptor| !self.images.store.has_blob(&layer.digest);
         let client = if layers.iter().any(missing) { Some((self.images.client)()?) } else { None };
+        let arrivals: Vec<Arrival> = layers.iter().map(|_| Arrival::default()).collect();
         let next = AtomicUsize::new(0);
-        let failed = Mutex::new(false);
-        thread::scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            for _ in 0..layers.len().min(DOWNLOADS) {
-                let (sender, next, failed, client) = (sender.clone(), &next, &failed, &client);
-                scope.spawn(move || {
-                    while let Some((index, layer)) = {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        layers.get(index).map(|layer| (index, layer))
-                    } {
-                        if *failed.lock().unwrap_or_else(PoisonError::into_inner) {
-                            return;
-                        }
-                        let result = client.as_ref().map_or(Ok(()), |client| {
-                            self.images.fetch_blob(client, self.reference, layer, self.step)
-                        });
-                        if sender.send((index, result)).is_err() {
-                            return;
-                        }
-                    }
+        let work = || {
+            while let Some((layer, arrival)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                layers.get(index).zip(arrivals.get(index))
+            } {
+                let result = client.as_ref().map_or(Ok(()), |client| {
+                    self.images.fetch_blob(client, self.reference, layer, self.step, arrival)
                 });
+                arrival.end(result);
             }
-            drop(sender);
-            let mut there = vec![false; layers.len()];
-            let mut unpacked = 0;
-            let result = receiver.iter().try_for_each(|(index, result)| {
-                result?;
-                there[index] = true;
-                while there.get(unpacked) == Some(&true) {
-                    arrived(unpacked)?;
-                    unpacked += 1;
-                }
-                Ok(())
-            });
-            *failed.lock().unwrap_or_else(PoisonError::into_inner) = result.is_err();
+        };
+        thread::scope(|scope| {
+            for _ in 0..layers.len().min(DOWNLOADS) {
+                scope.spawn(work);
+            }
+            let mut arrivals = arrivals.iter().enumerate();
+            let result = arrivals.try_for_each(|(index, arrival)| arrives(index, arrival));
+            if result.is_err() {
+                // What has not begun never does; what is under way ends at its next bytes.
+                next.store(layers.len(), Ordering::Relaxed);
+                arrivals.for_each(|(_, arrival)| arrival.give_up());
+            }
             result
         })
     }
 
+    /// Unpacks a layer while it arrives. The snapshot is committed only when all of the blob was
+    /// there and had its digest.
     fn unpack(
         &self,
-        layer: &Descriptor,
-        diff_id: DiffId,
+        (layer, diff_id): (&Descriptor, DiffId),
+        arrival: &Arrival,
         chain: ChainId,
         base: Option<SnapshotId>,
     ) -> Result<SnapshotId> {
@@ -182,7 +173,7 @@ impl Fetch<'_> {
             let root = Root::open(mounted.path())?;
             let mut done = 0;
             let blob = Counting {
-                inner: store.open_blob(&layer.digest)?,
+                inner: arrival.open(|| store.open_blob(&layer.digest))?,
                 count: |bytes| {
                     done += bytes;
                     progress.set(done);
@@ -190,6 +181,7 @@ impl Fetch<'_> {
             };
             lathe_layer::unpack(blob, compression, &root, &UnpackOptions::default())?
         };
+        arrival.outcome()?;
         if unpacked.diff_id != diff_id {
             return Err(Error::WrongDiffId {
                 image: self.reference.familiar(),
@@ -220,13 +212,14 @@ fn stored_compression(compression: Compression) -> lathe_store::Compression {
 }
 
 impl Images {
-    /// Brings one blob into the store, unless it is there.
+    /// Brings one blob into the store, unless it is there; `arrival` is told what has come.
     pub(crate) fn fetch_blob(
         &self,
         client: &Client,
         reference: &Reference,
         blob: &Descriptor,
         step: Option<StepId>,
+        arrival: &Arrival,
     ) -> Result<()> {
         // Waits if another process downloads the same blob.
         let Some(mut partial) = self.store.partial(&blob.digest)? else { return Ok(()) };
@@ -234,10 +227,12 @@ impl Images {
         let kind = TransferKind::Download;
         let progress = Progress::start(&*self.events, kind, &label, Some(blob.size), step);
         let offset = partial.offset();
+        arrival.begin(partial.reader()?, offset);
         if offset < blob.size {
             let told = |done| progress.set(done);
             let mut reader = ResumingReader::open(client, reference, blob, offset, told)?;
-            self.copy(&mut reader, &mut partial, blob)?;
+            let mut arriving = Arriving { partial: &mut partial, arrival, count: offset };
+            self.copy(&mut reader, &mut arriving, blob)?;
         }
         partial.finish(blob.size)?;
         Ok(())
@@ -261,6 +256,26 @@ impl Images {
             }
             to.write_all(&buffer[..count]).map_err(|source| io("store", source))?;
         }
+    }
+}
+
+/// A download that tells those who read along how far it is.
+struct Arriving<'a> {
+    partial: &'a mut PartialBlob,
+    arrival: &'a Arrival,
+    count: u64,
+}
+
+impl Write for Arriving<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.partial.write(bytes)?;
+        self.count += written as u64;
+        self.arrival.advance(self.count)?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use lathe_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Refe
 use lathe_registry::Client;
 use lathe_store::Store;
 
-use crate::{Error, Result, platform};
+use crate::{Error, Result, arrival::Arrival, platform};
 
 /// Largest manifest or config that is read, in bytes: the limit of the common registries.
 pub(crate) const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -99,7 +99,7 @@ impl Images {
     /// Brings a blob of an image once more: one whose files are here as a snapshot, but whose
     /// bytes were pruned.
     pub fn refetch_blob(&self, reference: &Reference, blob: &Descriptor) -> Result<()> {
-        self.fetch_blob(&(self.client)()?, reference, blob, None)
+        self.fetch_blob(&(self.client)()?, reference, blob, None, &Arrival::default())
     }
 
     fn known(&self, reference: &Reference, platform: &Platform) -> Result<Option<ParsedImage>> {
@@ -149,7 +149,7 @@ impl Images {
             return Err(Error::NestedIndex(reference.familiar()));
         }
         let document = Manifest::parse(&bytes)?;
-        self.fetch_blob(&client, reference, &document.config, None)?;
+        self.fetch_blob(&client, reference, &document.config, None, &Arrival::default())?;
         self.store.put_blob(&bytes)?;
         parse_image(&self.store, &descriptor.digest)
     }

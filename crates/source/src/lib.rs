@@ -12,6 +12,7 @@
 //! - `INV-SOURCE-INSIDE`: nothing outside of a build context is read through it.
 #![forbid(unsafe_code)]
 
+mod arrival;
 mod error;
 mod fetch;
 mod image;

@@ -100,9 +100,10 @@ pub fn list(engine: &Engine, filters: &ImageFilters) -> Result<Vec<ImageSummary>
         *uses.entry(image).or_default() += 1;
     }
     let mut summaries = Vec::new();
-    for image in store.images()? {
-        let mut summary = summary(store, &image)?;
-        summary.containers = uses.get(&image.id).copied().unwrap_or(0);
+    // What configs say is in the records: no document is read.
+    for image in store.image_summaries()? {
+        let mut summary = summary(image);
+        summary.containers = uses.get(&summary.id).copied().unwrap_or(0);
         if limits.keep(&mut summary) {
             summaries.push(summary);
         }
@@ -111,22 +112,22 @@ pub fn list(engine: &Engine, filters: &ImageFilters) -> Result<Vec<ImageSummary>
     Ok(summaries)
 }
 
-fn summary(store: &Store, image: &ImageRecord) -> Result<ImageSummary> {
-    let config = config_of(store, image)?;
+fn summary(summary: lathe_store::ImageSummary) -> ImageSummary {
+    let lathe_store::ImageSummary { image, created, labels } = summary;
     let short = |name: &String| {
         Reference::parse(name).map_or_else(|_| name.clone(), |name| name.familiar())
     };
-    Ok(ImageSummary {
+    ImageSummary {
         id: image.id,
         manifest: image.manifest.digest,
         repo_tags: image.names.iter().map(short).collect(),
         repo_digests: image.repo_digests.iter().map(short).collect(),
-        created: config.created.is_some().then(|| config.created_seconds()),
+        created,
         size: image.size,
-        labels: config.config.labels,
-        platform: image.platform.clone(),
+        labels,
+        platform: image.platform,
         containers: 0,
-    })
+    }
 }
 
 /// Reads the config of an image.

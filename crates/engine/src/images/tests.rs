@@ -5,7 +5,8 @@ use std::{fs, path::Path, sync::Arc};
 use lathe_event::{Cancel, NullSink};
 use lathe_exporter::{Owners, PackOptions, layers, store_image};
 use lathe_oci::{
-    BuiltImage, Descriptor, Digest, History, ImageConfig, Index, MediaType, Platform, Reference,
+    BuiltImage, ChainId, Descriptor, DiffId, Digest, History, ImageConfig, Index, MediaType,
+    Platform, Reference,
 };
 use lathe_registry::Environment;
 use lathe_snapshot::{Driver, Snapshots};
@@ -218,7 +219,7 @@ fn names_are_removed_first_and_the_image_with_the_last() {
     let remove = |text: &str, force| fixture.remove(text, force).unwrap();
     assert_eq!(remove("app:1", Force::No), ["Untagged: app:1"]);
     let diff_ids: Vec<_> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    let top = lathe_oci::ChainId::of(&diff_ids).unwrap();
+    let top = ChainId::of(&diff_ids).unwrap();
     // The layer that the other image has as well stays.
     let expected = [
         "Untagged: other.example/app:latest".to_owned(),
@@ -227,8 +228,12 @@ fn names_are_removed_first_and_the_image_with_the_last() {
     ];
     assert_eq!(remove("other.example/app", Force::No), expected);
     assert!(find(&fixture.engine.store, &image.id().to_string()).is_err());
-    assert!(!fixture.engine.store.has_blob(&image.layers[1].descriptor.digest));
-    assert!(fixture.engine.store.has_blob(&shared.layers[0].descriptor.digest));
+    let snapshot = |diff_ids: &[DiffId]| {
+        let chain = ChainId::of(diff_ids).unwrap();
+        fixture.engine.store.snapshot_for_chain(chain).unwrap()
+    };
+    assert!(snapshot(&diff_ids).is_none());
+    assert!(snapshot(&[shared.layers[0].diff_id]).is_some());
     assert_eq!(fixture.names(), ["docker.io/library/base:latest"]);
 }
 
@@ -427,13 +432,12 @@ fn of_an_index_the_digest_is_kept_and_the_platform_chosen() {
     let registry = FakeRegistry::start();
     let host = registry.host();
     let image = from.build(&Recipe { names: &[&format!("{host}/app:one")], ..PLAIN });
-    push(&from.engine, &format!("{host}/app:one")).unwrap();
+    let report = push(&from.engine, &format!("{host}/app:one")).unwrap();
     let other = Descriptor {
         platform: Some("linux/s390x".parse().unwrap()),
         ..Descriptor::of(MediaType::OciManifest, b"elsewhere")
     };
-    let own =
-        Descriptor { platform: Some(Platform::host()), ..image.manifest.descriptor().clone() };
+    let own = Descriptor { platform: Some(Platform::host()), ..report.manifest };
     let index = serde_json::to_vec(&Index::new(vec![other, own])).unwrap();
     let digest = registry.put_manifest("app", "latest", MediaType::OciIndex.as_str(), &index);
     let pulled = pull(&into.engine, &format!("{host}/app"), None).unwrap();
