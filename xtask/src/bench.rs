@@ -33,7 +33,8 @@ use self::work::Work;
 use crate::lathe::{self, Lathe};
 use crate::{packages, registries, sh};
 
-const USAGE: &str = "usage: cargo xtask bench [--only ID,…] [--rounds N] [--check] [--lathe FILE]
+const USAGE: &str =
+    "usage: cargo xtask bench [--only ID,…] [--alone] [--rounds N] [--check] [--lathe FILE]
        cargo xtask bench growth [--only NAME,…] [--lathe FILE]
        cargo xtask bench work FOLDER
 
@@ -42,6 +43,7 @@ contexts that are built.
 
   --only ID,…   only these groups of rows (a, b, c, d, e1, e2, e3, f, g, h, mem, start, parts), or
                 kinds of growth (files, steps, stages, layers, images); nothing is written then
+  --alone       without other builders; nothing is written then
   --rounds N    repeat each short measurement at most N times (default 9)
   --check       write nothing, and fail if a goal is missed
   --lathe FILE  use this program instead of building it";
@@ -51,6 +53,7 @@ contexts that are built.
 pub(crate) struct Request {
     rounds: usize,
     check: bool,
+    alone: bool,
     program: Option<PathBuf>,
     only: Vec<String>,
 }
@@ -82,6 +85,7 @@ fn parse(arguments: &[String]) -> Result<Request> {
             "--rounds" => request.rounds = value()?.parse().context("`--rounds` needs a number")?,
             "--only" => request.only.extend(value()?.split(',').map(str::to_owned)),
             "--check" => request.check = true,
+            "--alone" => request.alone = true,
             "--lathe" => {
                 let path = std::path::absolute(value()?).context("make a path absolute")?;
                 request.program = Some(path);
@@ -118,7 +122,9 @@ fn bench(request: &Request) -> Result<ExitCode> {
     let lathe = request.lathe(place.folder(), &registries.file)?;
     let mut tools = vec![Tool::Lathe(lathe.clone())];
     tools[0].pull("busybox", place.folder())?;
-    tools.extend(tool::peers(place.folder(), &registries)?);
+    if !request.alone {
+        tools.extend(tool::peers(place.folder(), &registries)?);
+    }
     let world = World { place: &place, lathe, tools, rounds: request.rounds };
 
     let (mut rows, mut failed) = (Vec::<Row>::new(), false);
@@ -136,7 +142,7 @@ fn bench(request: &Request) -> Result<ExitCode> {
     let table = report::table(&rows, &world.names(), &run)?;
     println!("\n{table}");
     let missed = rows.iter().any(|row| row.is_reached() == Some(false));
-    if request.only.is_empty() && !request.check {
+    if request.only.is_empty() && !request.check && !request.alone {
         report::write(&sh::repository().join("docs/benchmarks.md"), Part::Table, &table)?;
     }
     let bad = failed || request.check && missed;

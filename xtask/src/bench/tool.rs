@@ -105,13 +105,19 @@ impl Tool {
     /// Returns the command that pushes a built image to a registry on this machine.
     pub(super) fn to_registry(&self, job: &Job, host: &str, compression: Compression) -> Cmd {
         let name = format!("{host}/bench/large:latest");
-        let output = format!("type=image,name={name},push=true,compression={}", compression.name());
+        let packed = format!("compression={}", compression.name());
         match self {
-            Self::Lathe(lathe) => lathe_build(lathe).args(["-o", &output]).args(job.words()),
+            Self::Lathe(lathe) => {
+                // The name says where it goes.
+                let job = Job { tag: name, ..job.clone() };
+                let output = format!("type=registry,{packed}");
+                lathe_build(lathe).args(["-o", &output]).args(job.words())
+            }
             Self::Buildah(buildah) => {
                 buildah.push(&job.tag, &format!("docker://{name}"), compression)
             }
             Self::BuildKit(buildkit) => {
+                let output = format!("type=image,name={name},push=true,{packed}");
                 buildkit.build(job).args(["--output", &format!("{output},registry.insecure=true")])
             }
         }
