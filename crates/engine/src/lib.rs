@@ -12,6 +12,7 @@
 mod assemble;
 mod build;
 mod call;
+pub mod cache_mounts;
 mod contexts;
 mod dockerfile;
 mod engine;
