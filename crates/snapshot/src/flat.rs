@@ -48,8 +48,11 @@ impl Snapshots {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let draft = path.with_extension(format!("{}-{number}", std::process::id()));
         let made =
-            self.fill(stack.directories(), &draft).and_then(|()| match fs::rename(&draft, &path) {
-                Err(error) if is_there(&error) => Ok(drop(lathe_store::remove_tree(&draft))),
+            self.fill(&stack.directories(), &draft).and_then(|()| match fs::rename(&draft, &path) {
+                Err(error) if is_there(&error) => {
+                    drop(lathe_store::remove_tree(&draft));
+                    Ok(())
+                }
                 renamed => renamed.map_err(|source| Error::io("rename", &draft, source)),
             });
         if made.is_err() {
@@ -59,7 +62,7 @@ impl Snapshots {
         made.map(|()| path)
     }
 
-    fn fill(&self, directories: Vec<PathBuf>, to: &Path) -> Result<()> {
+    fn fill(&self, directories: &[PathBuf], to: &Path) -> Result<()> {
         let failed = |source| Error::Copy { path: to.to_owned(), source };
         // Of a process that had this one's number and was killed.
         lathe_store::remove_tree(to)?;
@@ -75,19 +78,16 @@ impl Snapshots {
         // Links may cross layers here: the tree is only ever mounted, where a name that is written
         // to becomes a file of its own.
         let link = LinkPolicy::HardLink;
-        match origins(&directories, Path::new("/"))? {
-            Some(origins) => {
-                for origin in origins {
-                    let filter = |path: &Path, kind| origin.select(path, kind);
-                    let filter = Some(&filter as lathe_rootfs::Filter<'_>);
-                    copy(&origin.changes, CopyOptions { filter, link, ..CopyOptions::default() })?;
-                }
+        if let Some(origins) = origins(directories, Path::new("/"))? {
+            for origin in origins {
+                let filter = |path: &Path, kind| origin.select(path, kind);
+                let filter = Some(&filter as lathe_rootfs::Filter<'_>);
+                copy(&origin.changes, CopyOptions { filter, link, ..CopyOptions::default() })?;
             }
-            None => {
-                let layers = Layers { lower: directories.clone(), upper: None };
-                let (mounted, _) = self.show(&layers, None)?;
-                copy(mounted.path(), CopyOptions::default())?;
-            }
+        } else {
+            let layers = Layers { lower: directories.to_vec(), upper: None };
+            let (mounted, _) = self.show(&layers, None)?;
+            copy(mounted.path(), CopyOptions::default())?;
         }
         copy_top(&directories[0], to)
     }

@@ -32,7 +32,7 @@ impl Snapshots {
         Ok(move |path: &Path| {
             let parent = path.parent().unwrap_or(Path::new(""));
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if !last.as_ref().is_some_and(|(known, _)| known == parent) {
+            if last.as_ref().is_none_or(|(known, _)| known != parent) {
                 // What cannot be looked at is told when it is to be read.
                 *last = root.find(parent).ok().map(|found| (parent.to_owned(), found));
             }

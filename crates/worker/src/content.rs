@@ -33,8 +33,11 @@ pub struct Contents {
     /// The digests by operation and input: two ask for them.
     parts: Mutex<HashMap<(NodeId, usize), Vec<KeyPart>>>,
     /// The files that changed since they were read last, by the step and the part that saw them.
-    changed: Mutex<BTreeMap<NodeId, Vec<(String, Vec<PathBuf>)>>>,
+    changed: Mutex<BTreeMap<NodeId, Vec<ChangedFiles>>>,
 }
+
+/// The name of a part of a key, and the files that make it another one.
+pub type ChangedFiles = (String, Vec<PathBuf>);
 
 /// Digests of the files of one context, by directory. One block file of the store.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl Worker<'_> {
     /// Returns the files of contexts that an operation uses and that changed since a build read
     /// them last, by the name of the part of its key: at most eight for each, as paths inside of
     /// the context.
-    pub fn changed_files(&self, node: NodeId) -> Vec<(String, Vec<PathBuf>)> {
+    pub fn changed_files(&self, node: NodeId) -> Vec<ChangedFiles> {
         lock(&self.contents.changed).get(&node).cloned().unwrap_or_default()
     }
 
@@ -172,9 +175,7 @@ impl Worker<'_> {
     ) -> Result<KeyPart> {
         let owners = self.snapshots.owners(snapshot, &found.real)?;
         let memo = owners.first().map(|top| {
-            let owners: String = owners.iter().map(|owner| format!("{owner} ")).collect();
-            let Found { path, real, pattern, .. } = found;
-            let key = format!("{owners}{real:?} {path:?} {pattern} {used:?}");
+            let key = format!("{:?}", (&owners, &found.real, &found.path, found.pattern, used));
             (Store::snapshot_namespace(*top, TOPIC_BELOW), key)
         });
         if let Some((namespace, key)) = &memo

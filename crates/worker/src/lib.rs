@@ -31,7 +31,7 @@ mod secret;
 mod select;
 
 pub use cache::{StoreCache, recorded_recipe};
-pub use content::Contents;
+pub use content::{ChangedFiles, Contents};
 pub use error::{Error, Result};
 pub use lend::{BuildNetwork, HOST_GATEWAY, RunOptions, RunPolicy, SecretSource, SshSource};
 pub use runner::{ContextFiles, Output, PinnedSource, Worker};

@@ -89,7 +89,7 @@ impl Worker<'_> {
 /// Returns where the actions of an operation go on a base, and as whose: what links and users of
 /// the base have a say in.
 pub(super) fn landing(op: &FileOp, root: &Root) -> Result<String> {
-    let mut text = String::new();
+    let mut places = Vec::with_capacity(op.actions.len());
     for action in &op.actions {
         let (path, owner) = match action {
             FileAction::Copy(copy) => (&copy.destination, &copy.owner),
@@ -99,7 +99,7 @@ pub(super) fn landing(op: &FileOp, root: &Root) -> Result<String> {
         let real = root.real_path(Path::new(path))?;
         let is_dir = root.try_lstat(&real)?.map(|metadata| metadata.is_dir());
         let owner = owner_of(root, owner.as_deref())?;
-        text.push_str(&format!("{real:?} {is_dir:?} {owner:?}\n"));
+        places.push((real, is_dir, owner));
     }
-    Ok(text)
+    Ok(format!("{places:?}"))
 }

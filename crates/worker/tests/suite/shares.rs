@@ -144,7 +144,7 @@ fn names_stay_different(bench: &Bench) {
         fs::hard_link(root.join("f"), root.join("same")).expect("link");
     });
     let two = copy(bench, one, Some(one), "COPY f /g");
-    for command in ["COPY / /o"] {
+    for command in ["COPY / /o", "COPY --exclude=none / /o"] {
         let made = bench.snapshots.changes(copy(bench, two, None, command));
         let inode = |path: &str| fs::metadata(made.join("o").join(path)).expect("stat").ino();
         assert_ne!(inode("f"), inode("g"), "{command}");
