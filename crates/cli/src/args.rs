@@ -9,6 +9,7 @@
 //! mistakes), `grammar.rs` bends the first and `usage.rs` the second.
 
 mod build;
+mod builder;
 mod container;
 mod grammar;
 mod image;
@@ -21,6 +22,10 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use build::{BuildArgs, BuildRunArgs, CallArgs, MeaningArgs, ProgressArg};
+pub(crate) use builder::{
+    BuildListArgs, BuildLogsArgs, CacheMountExportArgs, CacheMountImportArgs, CacheMountListArgs,
+    CacheMountRemoveArgs, CachePruneArgs, CacheUsageArgs, WhyArgs,
+};
 pub(crate) use container::{
     ContainerListArgs, ExecArgs, KillArgs, LogsArgs, RemoveContainerArgs, RunArgs, StartArgs,
     StopArgs, WaitArgs,
@@ -54,8 +59,11 @@ pub(crate) struct GlobalArgs {
     /// File that names mirrors and plain-HTTP registries
     #[arg(long, global = true, value_name = "file", display_order = 1001)]
     pub(crate) registries_file: Option<PathBuf>,
+    /// File of settings (default "lathe/lathe.toml" in `$XDG_CONFIG_HOME`, else in /etc)
+    #[arg(long, global = true, value_name = "file", display_order = 1002)]
+    pub(crate) config: Option<PathBuf>,
     /// Tell more about errors
-    #[arg(short = 'D', long, global = true, display_order = 1002)]
+    #[arg(short = 'D', long, global = true, display_order = 1003)]
     pub(crate) debug: bool,
 }
 
@@ -85,6 +93,15 @@ pub(crate) enum Action {
     Wait(WaitArgs),
     DiskUsage(DfArgs),
     Prune(PruneArgs, PruneScope),
+    PruneCache(CachePruneArgs),
+    CacheUsage(CacheUsageArgs),
+    ListBuilds(BuildListArgs),
+    BuildLogs(BuildLogsArgs),
+    WhyNotCached(WhyArgs),
+    ListCacheMounts(CacheMountListArgs),
+    ExportCacheMount(CacheMountExportArgs),
+    ImportCacheMount(CacheMountImportArgs),
+    RemoveCacheMounts(CacheMountRemoveArgs),
     Check(CheckArgs),
     Doctor(DoctorArgs),
     Version(ReportArgs),
@@ -99,7 +116,6 @@ pub(crate) enum PruneScope {
     System,
     Images,
     Containers,
-    BuildCache,
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,8 +145,11 @@ enum TopLevel {
     /// Say what this machine allows, and what to install
     Doctor(DoctorArgs),
     /// Manage builds
-    #[command(subcommand)]
+    #[command(subcommand, alias = "buildx")]
     Builder(BuilderGroup),
+    /// Manage the caches of RUN --mount=type=cache
+    #[command(subcommand)]
+    CacheMount(CacheMountGroup),
     /// Manage containers
     #[command(subcommand)]
     Container(ContainerGroup),
@@ -164,14 +183,37 @@ enum TopLevel {
     Tag(TagArgs),
     /// Block until one or more containers stop, then print their exit codes
     Wait(WaitArgs),
+    /// Say for each step of a build why it was run
+    WhyNotCached(WhyArgs),
 }
 
 #[derive(Debug, Subcommand)]
 enum BuilderGroup {
     /// Build an image from a Dockerfile
     Build(Box<BuildArgs>),
+    /// Disk usage of build cache
+    Du(CacheUsageArgs),
+    /// List builds
+    #[command(alias = "ls")]
+    History(BuildListArgs),
+    /// Print the logs of a build
+    Logs(BuildLogsArgs),
     /// Remove build cache
-    Prune(PruneArgs),
+    Prune(CachePruneArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum CacheMountGroup {
+    /// Write the files of a cache to a tar archive (streamed to STDOUT by default)
+    Export(CacheMountExportArgs),
+    /// Replace the files of a cache by those of a tar archive or STDIN
+    Import(CacheMountImportArgs),
+    /// List caches
+    #[command(alias = "list")]
+    Ls(CacheMountListArgs),
+    /// Remove one or more caches
+    #[command(alias = "remove")]
+    Rm(CacheMountRemoveArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,6 +316,7 @@ impl TopLevel {
             Self::Info(args) => Action::Describe(args),
             Self::Doctor(args) => Action::Doctor(args),
             Self::Builder(group) => group.action(),
+            Self::CacheMount(group) => group.action(),
             Self::Container(group) => group.action(),
             Self::Image(group) => group.action(),
             Self::System(group) => group.action(),
@@ -289,6 +332,7 @@ impl TopLevel {
             Self::Stop(args) => Action::Stop(args),
             Self::Tag(args) => Action::Tag(args),
             Self::Wait(args) => Action::Wait(args),
+            Self::WhyNotCached(args) => Action::WhyNotCached(args),
         }
     }
 }
@@ -297,7 +341,21 @@ impl BuilderGroup {
     fn action(self) -> Action {
         match self {
             Self::Build(args) => Action::Build(args),
-            Self::Prune(args) => Action::Prune(args, PruneScope::BuildCache),
+            Self::Du(args) => Action::CacheUsage(args),
+            Self::History(args) => Action::ListBuilds(args),
+            Self::Logs(args) => Action::BuildLogs(args),
+            Self::Prune(args) => Action::PruneCache(args),
+        }
+    }
+}
+
+impl CacheMountGroup {
+    fn action(self) -> Action {
+        match self {
+            Self::Export(args) => Action::ExportCacheMount(args),
+            Self::Import(args) => Action::ImportCacheMount(args),
+            Self::Ls(args) => Action::ListCacheMounts(args),
+            Self::Rm(args) => Action::RemoveCacheMounts(args),
         }
     }
 }

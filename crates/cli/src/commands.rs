@@ -4,10 +4,14 @@
 //! prints in `render`.
 
 mod build;
+mod builds;
+mod cache_mounts;
+mod cache_usage;
 mod container_document;
 mod containers;
 mod doctor;
 mod exec;
+mod explain;
 mod images;
 mod info;
 mod inspect;
@@ -60,6 +64,15 @@ fn with_store(session: &Session, action: Action) -> Result<u8> {
         Action::Wait(args) => containers::wait(session, &args),
         Action::Exec(args) => exec::exec(session, &args),
         Action::Prune(args, scope) => prune::prune(session, &args, scope),
+        Action::PruneCache(args) => prune::prune_cache(session, &args),
+        Action::CacheUsage(args) => cache_usage::cache_usage(session, &args),
+        Action::ListBuilds(args) => builds::list(session, &args),
+        Action::BuildLogs(args) => builds::logs(session, &args),
+        Action::WhyNotCached(args) => explain::why(session, &args),
+        Action::ListCacheMounts(args) => cache_mounts::list(session, &args),
+        Action::ExportCacheMount(args) => cache_mounts::export(session, &args),
+        Action::ImportCacheMount(args) => cache_mounts::import(session, &args),
+        Action::RemoveCacheMounts(args) => cache_mounts::remove(session, &args),
         Action::Describe(args) => info::info(session, &args),
         Action::DiskUsage(args) => system::disk_usage(session, &args),
         Action::Check(args) => system::check(session, &args),

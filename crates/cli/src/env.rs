@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{args::GlobalArgs, progress::Surroundings, term};
+use crate::{args::GlobalArgs, progress::Surroundings, render::Zone, settings::Sources, term};
 
 /// Folders and files of this user.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(crate) struct Places {
     pub(crate) root: PathBuf,
     /// `--registries-file`, when given.
     pub(crate) registries_file: Option<PathBuf>,
+    /// Where settings come from.
+    pub(crate) settings: Sources,
     /// Where the command was started.
     pub(crate) working_dir: PathBuf,
 }
@@ -30,7 +32,8 @@ impl Places {
             None => default_root()?,
         };
         let registries_file = global.registries_file.as_ref().map(|file| working_dir.join(file));
-        Ok(Self { root, registries_file, working_dir })
+        let settings = settings(global, &working_dir);
+        Ok(Self { root, registries_file, settings, working_dir })
     }
 
     /// Makes a path absolute.
@@ -39,12 +42,27 @@ impl Places {
     }
 }
 
+fn settings(global: &GlobalArgs, working_dir: &Path) -> Sources {
+    let given = global.config.clone().or_else(|| variable("LATHE_CONFIG").map(PathBuf::from));
+    let home = || absolute("HOME").map(|home| home.join(".config"));
+    let folders = absolute("XDG_CONFIG_HOME").or_else(home).into_iter();
+    let folders = folders.map(|folder| folder.join("lathe")).chain([PathBuf::from("/etc/lathe")]);
+    Sources {
+        file: given.map(|file| working_dir.join(file)),
+        places: folders.map(|folder| folder.join("lathe.toml")).collect(),
+        store_max_size: variable("LATHE_STORE_MAX_SIZE"),
+    }
+}
+
+/// Returns the folder that a variable names.
+fn absolute(name: &str) -> Option<PathBuf> {
+    env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 fn default_root() -> Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/lathe"));
     }
-    let absolute =
-        |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(data) = absolute("XDG_DATA_HOME") {
         return Ok(data.join("lathe"));
     }
@@ -93,10 +111,26 @@ pub(crate) fn assignments_of(file: &Path) -> Result<Vec<String>> {
     Ok(assignments(&lines))
 }
 
+/// The time zone of this machine.
+pub(crate) fn zone() -> Zone {
+    let own = env::var_os("TZ").is_some();
+    let file = if own { None } else { std::fs::read("/etc/localtime").ok() };
+    Zone::local(file.as_deref())
+}
+
 /// Seconds since 1970.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Reads a text file; `None` if there is none.
+pub(crate) fn read_file(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading `{}`", path.display())),
+    }
 }
 
 /// Writes a small file that a flag asked for, such as `--iidfile`.

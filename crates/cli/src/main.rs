@@ -13,6 +13,7 @@ mod failure;
 mod interrupt;
 mod progress;
 mod render;
+mod settings;
 mod term;
 
 use std::{ffi::OsString, process::ExitCode};

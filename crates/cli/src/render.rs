@@ -3,6 +3,8 @@
 //! All of it imitates docker to the byte, since scripts read it: column widths, units, ages,
 //! Go templates. Nothing here looks at the clock, the locale or the terminal.
 
+mod builds;
+mod cache_usage;
 mod container;
 mod disk_usage;
 mod doctor;
@@ -11,10 +13,15 @@ mod history;
 mod image;
 mod inspect;
 mod listing;
+mod steps;
 mod table;
 mod template;
 mod units;
 
+pub(crate) use builds::{BuildRow, BuildView, LogRow, builds, logs};
+pub(crate) use cache_usage::{
+    CacheMountRow, CacheRow, cache_mounts, cache_usage, cache_usage_verbose,
+};
 pub(crate) use container::{
     ContainerRow, ContainerState, ContainerView, PublishedPort, containers,
 };
@@ -25,6 +32,7 @@ pub(crate) use history::{HistoryRow, HistoryView, history};
 pub(crate) use image::{ImageRow, ImageView, images};
 pub(crate) use inspect::inspect;
 pub(crate) use listing::{Field, Listing, listing};
+pub(crate) use steps::{StepRow, StepWord, steps, steps_document};
 pub(crate) use table::align;
 pub(crate) use template::document;
 pub(crate) use units::{human_duration, human_size, human_size_3};

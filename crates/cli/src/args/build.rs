@@ -43,6 +43,12 @@ pub(crate) struct BuildArgs {
     /// Write build result metadata to the file
     #[arg(long, value_name = "string")]
     pub(crate) metadata_file: Option<PathBuf>,
+    /// Say for each step whether it was found in the cache, and if not, why
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Say what would be run, without running it; exit code 3 if anything would
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// How many steps may run at once
     #[arg(long, value_name = "int")]
     pub(crate) jobs: Option<usize>,

@@ -15,6 +15,7 @@ pub(crate) struct DfArgs {
 
 /// Flags of the prune commands.
 #[derive(Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags as typed")]
 pub(crate) struct PruneArgs {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
@@ -25,6 +26,9 @@ pub(crate) struct PruneArgs {
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Prune anonymous volumes
     #[arg(long, hide = true)]
     pub(crate) volumes: bool,

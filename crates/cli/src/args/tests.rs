@@ -153,7 +153,6 @@ fn groups_have_their_own_prune_and_inspect() {
     assert_eq!(scope("lathe system prune -af"), PruneScope::System);
     assert_eq!(scope("lathe image prune -a"), PruneScope::Images);
     assert_eq!(scope("lathe container prune -f"), PruneScope::Containers);
-    assert_eq!(scope("lathe builder prune"), PruneScope::BuildCache);
     let kind = |line: &str| match action(line) {
         Action::Inspect(args) => args.kind,
         other => panic!("{other:?}"),
@@ -165,9 +164,64 @@ fn groups_have_their_own_prune_and_inspect() {
 }
 
 #[test]
+fn the_cache_has_its_own_commands() {
+    match action("lathe builder prune -af --dry-run --keep-storage 1g --max-used-space 2g") {
+        Action::PruneCache(args) => {
+            assert!(args.common.all && args.common.force && args.common.dry_run);
+            assert_eq!(args.keep_storage.as_deref(), Some("1g"));
+            assert_eq!(args.max_used_space.as_deref(), Some("2g"));
+        }
+        other => panic!("{other:?}"),
+    }
+    match action("lathe buildx prune --reserved-space 1g --filter until=24h --filter shared") {
+        Action::PruneCache(args) => {
+            assert_eq!(args.keep_storage.as_deref(), Some("1g"));
+            assert_eq!(args.common.filters, ["until=24h", "shared"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    match action("lathe builder du --verbose --filter type=regular --format json") {
+        Action::CacheUsage(args) => assert!(args.verbose && args.format.is_some()),
+        other => panic!("{other:?}"),
+    }
+    match action("lathe builder logs abc 12") {
+        Action::BuildLogs(args) => {
+            assert_eq!((args.build.as_deref(), args.step.as_deref()), (Some("abc"), Some("12")));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(action("lathe builder ls -q"), Action::ListBuilds(args) if args.quiet));
+    assert!(matches!(action("lathe why-not-cached"), Action::WhyNotCached(_)));
+    assert!(matches!(action("lathe why-not-cached ^1"), Action::WhyNotCached(_)));
+    match action("lathe cache-mount export -o npm.tar npm") {
+        Action::ExportCacheMount(args) => {
+            assert_eq!(args.output.as_deref(), Some(std::path::Path::new("npm.tar")));
+            assert_eq!(args.name, "npm");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(action("lathe cache-mount import npm"), Action::ImportCacheMount(_)));
+    assert!(matches!(action("lathe cache-mount list"), Action::ListCacheMounts(_)));
+    assert!(matches!(action("lathe cache-mount rm -f a b"), Action::RemoveCacheMounts(_)));
+    refused("lathe cache-mount rm", 1, "\"lathe cache-mount rm\" requires at least 1 argument.\n");
+    refused(
+        "lathe builder logs a b c",
+        1,
+        "\"lathe builder logs\" requires at most 2 arguments.\nSee 'lathe builder logs --help'.\n\n\
+         Usage:  lathe builder logs [OPTIONS] [BUILD [STEP]]\n",
+    );
+    let args = build("lathe build --explain --dry-run .");
+    assert!(args.explain && args.dry_run);
+}
+
+#[test]
 fn global_flags_stand_before_or_after_the_command() {
-    for line in ["lathe --root /s --debug images -q", "lathe images --root=/s -q --debug"] {
+    for line in [
+        "lathe --root /s --config c.toml --debug images -q",
+        "lathe images --root=/s -q --debug --config c.toml",
+    ] {
         let (global, _) = parse(&argv(line)).expect(line);
+        assert_eq!(global.config.as_deref(), Some(std::path::Path::new("c.toml")), "{line}");
         assert_eq!(global.root.as_deref(), Some(std::path::Path::new("/s")), "{line}");
         assert!(global.debug);
     }

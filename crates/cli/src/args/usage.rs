@@ -26,6 +26,13 @@ const TAILS: &[(&str, &str)] = &[
     ("", "[OPTIONS] COMMAND"),
     ("build", "[OPTIONS] PATH | URL | -"),
     ("builder", "COMMAND"),
+    ("builder history", "[OPTIONS]"),
+    ("builder logs", "[OPTIONS] [BUILD [STEP]]"),
+    ("cache-mount", "COMMAND"),
+    ("cache-mount export", "[OPTIONS] NAME"),
+    ("cache-mount import", "[OPTIONS] NAME"),
+    ("cache-mount ls", "[OPTIONS]"),
+    ("cache-mount rm", "[OPTIONS] NAME [NAME...]"),
     ("container", "COMMAND"),
     ("container inspect", "[OPTIONS] CONTAINER [CONTAINER...]"),
     ("exec", "[OPTIONS] CONTAINER COMMAND [ARG...]"),
@@ -51,6 +58,7 @@ const TAILS: &[(&str, &str)] = &[
     ("system", "COMMAND"),
     ("tag", "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]"),
     ("wait", "CONTAINER [CONTAINER...]"),
+    ("why-not-cached", "[OPTIONS] [BUILD]"),
 ];
 
 /// Returns what follows the name of the command at `path` (`lathe image rm`) in its usage line.
@@ -182,7 +190,7 @@ fn path_of(root: &Command, argv: &[OsString]) -> Vec<String> {
             continue;
         }
         if word.starts_with('-') {
-            takes_value = matches!(word, "--root" | "--registries-file");
+            takes_value = matches!(word, "--root" | "--registries-file" | "--config");
             continue;
         }
         let Some(next) = at.find_subcommand(word) else { break };

@@ -17,14 +17,17 @@ use self::{
     request::request,
     summary::{metadata, summary},
 };
-use super::Session;
+use super::{Session, explain};
 use crate::{
     args::BuildArgs,
     env,
     interrupt::Interrupts,
     progress::{self, Mode, Progress, Subject},
-    term,
+    render, term,
 };
+
+/// Exit code of a dry run that found something to do.
+const WOULD_RUN: u8 = 3;
 
 pub(super) fn build(session: &Session, args: &BuildArgs) -> Result<u8> {
     let call = Call::of(&args.call)?;
@@ -36,6 +39,7 @@ pub(super) fn build(session: &Session, args: &BuildArgs) -> Result<u8> {
         }
     }
     match call {
+        Call::Build if args.dry_run => dry_run(session, &request, mode),
         Call::Build => run(session, args, &request, mode),
         question => ask(session, &request, mode, question),
     }
@@ -53,8 +57,7 @@ fn run(session: &Session, args: &BuildArgs, request: &BuildRequest, mode: Mode) 
     }
     match mode {
         Mode::Quiet => {
-            let stdout_taken = request.exports.iter().any(lathe_engine::ExportSpec::uses_stdout);
-            if !stdout_taken {
+            if !uses_stdout(request) {
                 term::out(&format!("{}\n", outcome.image))?;
             }
         }
@@ -64,7 +67,45 @@ fn run(session: &Session, args: &BuildArgs, request: &BuildRequest, mode: Mode) 
             term::err(&summary(&outcome, &request.tags, seconds));
         }
     }
+    if args.explain {
+        let text = render::steps(&explain::rows(&outcome.steps));
+        // Standard output may be the image's.
+        if uses_stdout(request) {
+            term::err(&text);
+        } else {
+            term::out(&text)?;
+        }
+    }
     Ok(0)
+}
+
+fn uses_stdout(request: &BuildRequest) -> bool {
+    request.exports.iter().any(lathe_engine::ExportSpec::uses_stdout)
+}
+
+/// Says what would be run, without running it: 3 if anything would, as `make -q` says by its exit
+/// code that there is something to do, and no number that a mistake has.
+fn dry_run(session: &Session, request: &BuildRequest, mode: Mode) -> Result<u8> {
+    // The list at the end tells all; data is for programs that want it as it comes.
+    let shown = if mode == Mode::RawJson { mode } else { Mode::Quiet };
+    let outcome =
+        with_engine(session, request, shown, |engine| lathe_engine::dry_run(engine, request))?;
+    if mode != Mode::Quiet {
+        outcome.warnings.iter().for_each(|warning| term::err(&format!("{}\n", warning.trim_end())));
+        let text = render::steps(&explain::rows(&outcome.steps));
+        term::out(&format!("{text}{}\n", would(outcome.would_run, outcome.may_run)))?;
+    }
+    Ok(if outcome.would_run + outcome.may_run > 0 { WOULD_RUN } else { 0 })
+}
+
+fn would(run: usize, may: usize) -> String {
+    let steps =
+        |count: usize| if count == 1 { "1 step".to_owned() } else { format!("{count} steps") };
+    match (run, may) {
+        (0, 0) => "nothing would be run".to_owned(),
+        (run, 0) => format!("{} would be run", steps(run)),
+        (run, may) => format!("{} would be run, {} may be", steps(run), steps(may)),
+    }
 }
 
 fn ask(session: &Session, request: &BuildRequest, mode: Mode, call: Call) -> Result<u8> {

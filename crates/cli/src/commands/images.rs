@@ -12,7 +12,7 @@ use super::Session;
 use crate::{
     args::{HistoryArgs, ImagesArgs, RemoveImageArgs, TagArgs},
     env, failure,
-    render::{self, HistoryRow, HistoryView, ImageRow, ImageView, Zone},
+    render::{self, HistoryRow, HistoryView, ImageRow, ImageView},
     term,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn images(session: &Session, args: &ImagesArgs) -> Result<u8> {
         digests: args.digests,
         no_trunc: args.no_trunc,
         now: env::now(),
-        zone: Zone::local(),
+        zone: env::zone(),
     };
     term::out(&render::images(&rows, &view)?)?;
     Ok(0)
@@ -139,7 +139,7 @@ pub(super) fn history(session: &Session, args: &HistoryArgs) -> Result<u8> {
         human: args.human,
         no_trunc: args.no_trunc,
         now: env::now(),
-        zone: Zone::local(),
+        zone: env::zone(),
     };
     term::out(&render::history(&rows, &view)?)?;
     Ok(0)

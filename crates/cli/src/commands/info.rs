@@ -10,7 +10,7 @@ use super::{
     Session,
     version::{VERSION, go_arch},
 };
-use crate::{args::ReportArgs, render, term};
+use crate::{args::ReportArgs, render, settings, term};
 
 /// Prints what there is in the store and on the machine.
 pub(super) fn info(session: &Session, args: &ReportArgs) -> Result<u8> {
@@ -45,6 +45,7 @@ fn facts(session: &Session) -> Result<Value> {
         "MemTotal": u64::from(memory.mem_unit) * memory.totalram,
         "Name": name.nodename().to_string_lossy(),
         "DockerRootDir": session.places.root.display().to_string(),
+        "StoreMaxSize": settings::load(&session.places.settings)?.store_max_size,
         "Rootless": session.entered.uid != 0,
     }))
 }
@@ -72,14 +73,16 @@ fn text(facts: &Value) -> String {
         (" Total Memory", "MemTotal"),
         (" Name", "Name"),
         (" Root Dir", "DockerRootDir"),
+        (" Store Max Size", "StoreMaxSize"),
         (" Rootless", "Rootless"),
     ];
     let mut out = format!("Client: lathe\n Version: {VERSION}\n\nServer: none\n");
     for (label, key) in LINES {
         let value = match (&facts[*key], *key) {
-            (Value::Number(bytes), "MemTotal") => {
+            (Value::Number(bytes), "MemTotal" | "StoreMaxSize") => {
                 render::human_size(bytes.as_u64().unwrap_or_default())
             }
+            (Value::Null, _) => "none".to_owned(),
             (Value::String(text), _) => text.clone(),
             (other, _) => other.to_string(),
         };

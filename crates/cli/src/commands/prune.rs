@@ -1,53 +1,112 @@
 //! The prune commands.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use lathe_engine::{
     container::{AnonymousVolumes, Error, Force, Status},
-    store::{CachePrune, DryRun, ImagePrune, PruneOptions, PruneReport, Wait},
+    store::{CachePrune, DryRun, ImagePrune, PruneOptions, PruneReport, UsageItem, Wait},
 };
 use lathe_oci::Reference;
 
-use super::Session;
+use super::{Session, cache_usage::Filters};
 use crate::{
-    args::{PruneArgs, PruneScope},
-    env, render, term,
+    args::{CachePruneArgs, PruneArgs, PruneScope},
+    env, render,
+    settings::flag_size,
+    term,
 };
 
 /// What was used within this many seconds stays unless `--all` is given: without it the next
 /// build would run everything again.
 const CACHE_AGE: i64 = 48 * 3600;
 
+const BUSY: &str = "another command is deleting from the store";
+
+/// `lathe system prune`, `image prune`, `container prune`.
 pub(super) fn prune(session: &Session, args: &PruneArgs, scope: PruneScope) -> Result<u8> {
     if args.volumes {
         bail!("--volumes is not supported yet");
     }
     let until = until(&args.filters)?;
-    if !args.force {
-        let question = format!("{}Are you sure you want to continue? [y/N] ", warning(args, scope));
-        if !matches!(term::ask(&question)?.to_lowercase().as_str(), "y" | "yes") {
-            return Ok(0);
-        }
+    if !confirmed(args, &warning(args, scope))? {
+        return Ok(0);
     }
     let mut text = String::new();
     if matches!(scope, PruneScope::System | PruneScope::Containers) {
-        text.push_str(&containers(session, until)?);
+        text.push_str(&containers(session, until, dry_run(args))?);
     }
     let mut freed = 0;
     if scope != PruneScope::Containers {
-        let report = session.store.prune(&options(args, scope, until))?;
-        let report = report.context("the store is in use by other commands")?;
+        let report = deleted(session, &options(args, scope, until))?;
         freed = report.bytes();
-        text.push_str(&summary(&report));
+        text.push_str(&summary(&report, dry_run(args)));
     }
-    term::out(&format!("{text}Total reclaimed space: {}\n", render::human_size(freed)))?;
+    finish(&text, freed, dry_run(args))
+}
+
+/// `lathe builder prune`.
+pub(super) fn prune_cache(session: &Session, args: &CachePruneArgs) -> Result<u8> {
+    let common = &args.common;
+    let filters = Filters::parse(&common.filters, env::now())?;
+    let keep = keep(session, args)?;
+    if !confirmed(common, &cache_warning(common, keep))? {
+        return Ok(0);
+    }
+    let report = if keep.is_none() && filters.are_only_until() {
+        let cache = match filters.until {
+            Some(until) => CachePrune::UnusedSince(until),
+            None if common.all => CachePrune::All,
+            None => CachePrune::UnusedSince(env::now() - CACHE_AGE),
+        };
+        let options = PruneOptions {
+            cache,
+            dry_run: dry_run(common),
+            wait: Wait::Block,
+            ..PruneOptions::default()
+        };
+        session.store.prune(&options)?
+    } else {
+        let select = |row: &UsageItem| filters.fit(row);
+        session.store.prune_cache(&select, keep.unwrap_or(0), dry_run(common))?
+    };
+    let report = report.context(BUSY)?;
+    let mut text = summary(&report, dry_run(common));
+    if args.verbose {
+        text.push_str(&files(&report, dry_run(common)));
+    }
+    finish(&text, report.bytes(), dry_run(common))
+}
+
+fn deleted(session: &Session, options: &PruneOptions) -> Result<PruneReport> {
+    session.store.prune(options)?.context(BUSY)
+}
+
+fn finish(text: &str, freed: u64, dry_run: DryRun) -> Result<u8> {
+    let label = match dry_run {
+        DryRun::No => "Total reclaimed space",
+        DryRun::Yes => "Total reclaimable space",
+    };
+    term::out(&format!("{text}{label}: {}\n", render::human_size(freed)))?;
     Ok(0)
+}
+
+/// Asks whether to go on; a dry run needs no leave.
+fn confirmed(args: &PruneArgs, warning: &str) -> Result<bool> {
+    if args.force || args.dry_run {
+        return Ok(true);
+    }
+    let question = format!("{warning}Are you sure you want to continue? [y/N] ");
+    Ok(matches!(term::ask(&question)?.to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn dry_run(args: &PruneArgs) -> DryRun {
+    if args.dry_run { DryRun::Yes } else { DryRun::No }
 }
 
 fn options(args: &PruneArgs, scope: PruneScope, until: Option<i64>) -> PruneOptions {
     let images = match scope {
-        PruneScope::BuildCache | PruneScope::Containers => ImagePrune::Keep,
+        PruneScope::Containers => ImagePrune::Keep,
         PruneScope::System | PruneScope::Images if args.all => ImagePrune::Unused,
         PruneScope::System | PruneScope::Images => ImagePrune::Dangling,
     };
@@ -57,16 +116,21 @@ fn options(args: &PruneArgs, scope: PruneScope, until: Option<i64>) -> PruneOpti
         (_, None) if args.all => CachePrune::All,
         (_, None) => CachePrune::UnusedSince(env::now() - CACHE_AGE),
     };
-    PruneOptions { images, images_before: until, cache, dry_run: DryRun::No, wait: Wait::Block }
+    let dry_run = dry_run(args);
+    PruneOptions { images, images_before: until, cache, dry_run, wait: Wait::Block }
 }
 
 /// Removes containers that do not run, and says which.
-fn containers(session: &Session, until: Option<i64>) -> Result<String> {
+fn containers(session: &Session, until: Option<i64>, dry_run: DryRun) -> Result<String> {
     let containers = session.containers();
     let mut text = String::new();
     for view in containers.list()? {
         let created = view.record.created.div_euclid(1_000_000_000);
         if view.state.status == Status::Running || until.is_some_and(|until| created >= until) {
+            continue;
+        }
+        if dry_run == DryRun::Yes {
+            writeln!(text, "{}", view.record.id).expect("writing to a string cannot fail");
             continue;
         }
         match containers.remove(&view.record.id, Force::No, AnonymousVolumes::Keep) {
@@ -78,14 +142,23 @@ fn containers(session: &Session, until: Option<i64>) -> Result<String> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(if text.is_empty() { text } else { format!("Deleted Containers:\n{text}\n") })
+    let title = titled("Deleted Containers", dry_run);
+    Ok(if text.is_empty() { text } else { format!("{title}:\n{text}\n") })
 }
 
-fn summary(report: &PruneReport) -> String {
+/// A dry run deletes nothing, and does not say that it did.
+fn titled(title: &str, dry_run: DryRun) -> String {
+    match dry_run {
+        DryRun::No => title.to_owned(),
+        DryRun::Yes => title.replacen("Deleted", "Would delete", 1),
+    }
+}
+
+fn summary(report: &PruneReport, dry_run: DryRun) -> String {
     let mut text = String::new();
     let mut section = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
-            write!(text, "{title}:\n{}\n\n", lines.join("\n"))
+            write!(text, "{}:\n{}\n\n", titled(title, dry_run), lines.join("\n"))
                 .expect("writing to a string cannot fail");
         }
     };
@@ -96,6 +169,11 @@ fn summary(report: &PruneReport) -> String {
     let deleted = report.images.iter().map(|id| format!("deleted: {id}"));
     section("Deleted Images", untagged.chain(deleted).collect());
     section("Deleted build cache objects", report.cache_records.clone());
+    let sized = |(path, bytes): &(PathBuf, u64)| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        format!("{name}\t{}", render::human_size(*bytes))
+    };
+    section("Deleted cache mounts", report.cache_mounts.iter().map(sized).collect());
     text
 }
 
@@ -105,14 +183,27 @@ fn warning(args: &PruneArgs, scope: PruneScope) -> String {
     } else {
         "all dangling images"
     };
-    let cache = if args.all { "all build cache" } else { "build cache not used for 48 hours" };
+    let cache = cache_words(args);
     match scope {
         PruneScope::Containers => "WARNING! This will remove all stopped containers.\n".to_owned(),
         PruneScope::Images => format!("WARNING! This will remove {images}.\n"),
-        PruneScope::BuildCache => format!("WARNING! This will remove {cache}.\n"),
         PruneScope::System => format!(
             "WARNING! This will remove:\n  - all stopped containers\n  - {images}\n  - {cache}\n\n"
         ),
+    }
+}
+
+fn cache_words(args: &PruneArgs) -> &'static str {
+    if args.all { "all build cache" } else { "build cache not used for 48 hours" }
+}
+
+fn cache_warning(args: &PruneArgs, keep: Option<u64>) -> String {
+    match keep {
+        Some(bytes) => format!(
+            "WARNING! This will remove the build cache used longest ago, but for {}.\n",
+            render::human_size(bytes)
+        ),
+        None => format!("WARNING! This will remove {}.\n", cache_words(args)),
     }
 }
 
@@ -127,4 +218,43 @@ fn until(filters: &[String]) -> Result<Option<i64>> {
         until = i64::try_from(moment.as_secs()).ok();
     }
     Ok(until)
+}
+
+/// Snapshots and blobs with their sizes.
+fn files(report: &PruneReport, dry_run: DryRun) -> String {
+    let snapshots = report.snapshots.iter().map(|(id, bytes)| (id.to_string(), *bytes));
+    let blobs = report.blobs.iter().map(|(digest, bytes)| (digest.to_string(), *bytes));
+    let lines: Vec<String> = snapshots
+        .chain(blobs)
+        .map(|(name, bytes)| format!("{name}\t{}", render::human_size(bytes)))
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("{}:\n{}\n\n", titled("Deleted files", dry_run), lines.join("\n"))
+}
+
+/// How much of the cache stays at least, of the three ways to say it; `None` if none was said.
+fn keep(session: &Session, args: &CachePruneArgs) -> Result<Option<u64>> {
+    let reserved = flag_size("keep-storage", args.keep_storage.as_deref())?;
+    let most = flag_size("max-used-space", args.max_used_space.as_deref())?;
+    let free = flag_size("min-free-space", args.min_free_space.as_deref())?;
+    let free = free.map(|wanted| keep_for_free(session, wanted)).transpose()?;
+    // A reserve stays whatever the others say.
+    let most = match (most, free) {
+        (Some(most), Some(free)) => Some(most.min(free)),
+        (most, free) => most.or(free),
+    };
+    Ok(most.max(reserved))
+}
+
+/// How much of the cache may stay if so many bytes of the disk are to be free.
+fn keep_for_free(session: &Session, wanted: u64) -> Result<u64> {
+    let root = &session.places.root;
+    let disk = rustix::fs::statvfs(root)
+        .with_context(|| format!("asking about the disk of `{}`", root.display()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let rows = session.store.usage_rows()?;
+    let cache: u64 = rows.iter().filter(|row| !row.in_use).map(|row| row.bytes).sum();
+    Ok(cache.saturating_sub(wanted.saturating_sub(free)))
 }

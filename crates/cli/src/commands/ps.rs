@@ -9,7 +9,7 @@ use super::Session;
 use crate::{
     args::ContainerListArgs,
     env,
-    render::{self, ContainerRow, ContainerState, PublishedPort, Zone},
+    render::{self, ContainerRow, ContainerState, PublishedPort},
     term,
 };
 
@@ -33,7 +33,7 @@ pub(super) fn ps(session: &Session, args: &ContainerListArgs) -> Result<u8> {
         no_trunc: args.no_trunc,
         size: args.size,
         now: env::now(),
-        zone: Zone::local(),
+        zone: env::zone(),
     };
     term::out(&render::containers(&rows, &view)?)?;
     Ok(0)

@@ -11,7 +11,7 @@ use crate::{
     args::{CheckArgs, DfArgs},
     failure::Exit,
     render::{self, UsageRow},
-    term,
+    settings, term,
 };
 
 /// Shows what takes how much space.
@@ -37,7 +37,13 @@ pub(super) fn disk_usage(session: &Session, args: &DfArgs) -> Result<u8> {
         row("Local Volumes", usage.volumes),
         row("Build Cache", usage.build_cache),
     ];
-    term::out(&render::disk_usage(&rows, args.format.as_deref())?)?;
+    let mut text = render::disk_usage(&rows, args.format.as_deref())?;
+    let cap = settings::load(&session.places.settings)?.store_max_size;
+    if let (Some(cap), None) = (cap, &args.format) {
+        writeln!(text, "\nThe store may have {} before a build.", render::human_size(cap))
+            .expect("writing to a string cannot fail");
+    }
+    term::out(&text)?;
     Ok(0)
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// The time zone in which local times are shown; looked up by the caller, once.
+/// The time zone in which local times are shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Zone(TimeZone);
 
@@ -14,9 +14,11 @@ impl Zone {
         Self(TimeZone::UTC)
     }
 
-    /// The zone of this machine.
-    pub(crate) fn local() -> Self {
-        Self(TimeZone::system())
+    /// The zone of this machine, from the bytes of `/etc/localtime`, where there is nothing
+    /// else to go by: jiff would first look at all files of all zones.
+    pub(crate) fn local(localtime: Option<&[u8]>) -> Self {
+        let zone = localtime.and_then(|bytes| TimeZone::tzif("Local", bytes).ok());
+        Self(zone.unwrap_or_else(TimeZone::system))
     }
 
     /// Prints seconds since 1970 as Go's `Time.String()`: `2023-11-20 10:00:00 +0000 UTC`.

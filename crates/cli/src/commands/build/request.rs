@@ -13,6 +13,7 @@ use super::{context::inputs, values};
 use crate::{
     args::{BuildArgs, BuildRunArgs, MeaningArgs},
     env::{self, Places},
+    settings,
 };
 
 /// Steps that run at once where nothing else is said: they mostly wait for disk and network, so
@@ -38,7 +39,7 @@ pub(super) fn request(places: &Places, args: &BuildArgs) -> Result<BuildRequest>
         layers: if args.result.squash { Layering::Squashed } else { Layering::Steps },
         working_dir: places.working_dir.clone(),
         jobs: jobs(args.jobs)?,
-        max_size: None,
+        max_size: settings::load(&places.settings)?.store_max_size,
     })
 }
 

@@ -179,6 +179,7 @@ mod tests {
         Places {
             root: PathBuf::from("/root"),
             registries_file: None,
+            settings: crate::settings::Sources::default(),
             working_dir: PathBuf::from("/"),
         }
     }
