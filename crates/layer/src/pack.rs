@@ -108,10 +108,22 @@ pub fn pack(request: &PackRequest<'_>, store: &Store) -> Result<PackedLayer> {
     })
 }
 
+/// Told how many bytes of the uncompressed tar there are by now; an error of it ends the packing.
+pub type Watch<'a> = &'a (dyn Fn(u64) -> io::Result<()> + Sync);
+
 /// Packs changes to any output and gives it back.
 pub fn pack_to<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, PackedStream)> {
+    pack_watched(request, output, &|_| Ok(()))
+}
+
+/// As [`pack_to`], watched.
+pub fn pack_watched<W: Write>(
+    request: &PackRequest<'_>,
+    output: W,
+    watch: Watch<'_>,
+) -> Result<(W, PackedStream)> {
     let encoder = Encoder::new(output, request.compression, request.level, request.threads)?;
-    let (encoder, counts) = write_changes(request, encoder)?;
+    let (encoder, counts) = write_changes(request, encoder, watch)?;
     let (output, encoded) = encoder.finish()?;
     Ok((output, packed_stream(encoded, counts)))
 }
@@ -119,16 +131,56 @@ pub fn pack_to<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, Pac
 /// Returns what packing the changes would give, without writing anything: compression and level of
 /// the request have no influence.
 pub fn digest(request: &PackRequest<'_>) -> Result<PackedStream> {
+    digest_watched(request, &|_| Ok(()))
+}
+
+/// As [`digest`], watched.
+pub fn digest_watched(request: &PackRequest<'_>, watch: Watch<'_>) -> Result<PackedStream> {
     let hasher = Hasher { digester: Digester::default(), size: 0 };
-    let (Hasher { digester, size }, counts) = write_changes(request, hasher)?;
+    let (Hasher { digester, size }, counts) = write_changes(request, hasher, watch)?;
     let diff_id = DiffId(digester.finish());
     Ok(packed_stream(Encoded { diff_id, size }, counts))
 }
 
-fn write_changes<W: Write>(request: &PackRequest<'_>, output: W) -> Result<(W, Counts)> {
+fn write_changes<W: Write>(
+    request: &PackRequest<'_>,
+    output: W,
+    watch: Watch<'_>,
+) -> Result<(W, Counts)> {
     let translate = Translate::Overlay { lower: request.lower };
     let rules = Rules { translate, epoch: request.epoch };
-    write_entries(request.changes.walk(Path::new("/"))?, rules, request.threads, output)
+    let output = Watched { output, watch, told: 0, size: 0 };
+    let walk = request.changes.walk(Path::new("/"))?;
+    let (watched, counts) = write_entries(walk, rules, request.threads, output)?;
+    Ok((watched.output, counts))
+}
+
+/// Bytes between two calls of a watch.
+const STRIDE: u64 = 1024 * 1024;
+
+/// An output that somebody watches.
+struct Watched<'a, W> {
+    output: W,
+    watch: Watch<'a>,
+    /// When the watch was called last, in bytes.
+    told: u64,
+    size: u64,
+}
+
+impl<W: Write> Write for Watched<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.output.write(bytes)?;
+        self.size += count as u64;
+        if self.size >= self.told + STRIDE {
+            self.told = self.size;
+            (self.watch)(self.size)?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 fn packed_stream(encoded: Encoded, counts: Counts) -> PackedStream {

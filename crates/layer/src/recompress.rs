@@ -34,7 +34,8 @@ pub fn recompress<W: Write>(
 ) -> Result<(W, DiffId)> {
     let mut encoder = Encoder::new(output, form.to, form.level, form.threads)?;
     let failed = |source| Error::WriteLayer { source };
-    decode(reader, form.from.into(), None, Rest::Read, |chunks| {
+    // All of it is read below, and hashed by the encoder.
+    decode(reader, form.from.into(), None, Rest::Ignore, |chunks| {
         loop {
             let chunk = chunks.fill_buf().map_err(|source| Error::ReadLayer { source })?;
             if chunk.is_empty() {

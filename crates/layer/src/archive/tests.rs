@@ -314,3 +314,33 @@ fn what_is_written_is_extracted_again() {
     assert!(clamped != sample);
     drop(directory);
 }
+
+#[test]
+fn an_inode_in_two_layers_is_two_files() {
+    let (directory, root) = root();
+    for name in ["a", "b", "c", "d"] {
+        let path = directory.path().join(name);
+        if name == "a" {
+            fs::write(path, "content").expect("written");
+        } else {
+            fs::hard_link(directory.path().join("a"), path).expect("linked");
+        }
+    }
+    let links = |identity: Option<&(dyn Fn(&Path) -> u64 + Sync)>| -> Vec<String> {
+        let options = TreeOptions { epoch: None, identity };
+        let bytes = write_tree_with(&root, Path::new("/"), &options, Vec::new()).expect("written");
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let entries = archive.entries().expect("entries");
+        entries
+            .map(|entry| {
+                let entry = entry.expect("entry");
+                let link = entry.link_name_bytes().map(|link| link.into_owned());
+                format!("{}>{}", entry.size(), String::from_utf8_lossy(&link.unwrap_or_default()))
+            })
+            .collect()
+    };
+    assert_eq!(links(None), ["7>", "0>a", "0>a", "0>a"]);
+    assert_eq!(links(Some(&|_| 5)), ["7>", "0>a", "0>a", "0>a"]);
+    let by_name = |path: &Path| u64::from(path == Path::new("b") || path == Path::new("d"));
+    assert_eq!(links(Some(&by_name)), ["7>", "7>", "0>a", "0>b"]);
+}

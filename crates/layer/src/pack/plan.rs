@@ -199,16 +199,103 @@ impl Large {
         if self.offset == self.size { padding(self.size) } else { 0 }
     }
 
+    /// Returns whether the file is as long as it was, or longer.
+    fn is_whole(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() >= self.size)
+    }
+
     /// Returns where data begins at or after `offset`, and remembers where it ends.
     fn data_after(&mut self, offset: u64) -> u64 {
         let begin = match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
-            // The file ends with a hole.
-            Err(Errno::NXIO) => return self.size,
+            // The file ends with a hole, or has become shorter, which reading will tell.
+            Err(Errno::NXIO) if self.is_whole() => return self.size,
             result => result.map_or(offset, |begin| begin.clamp(offset, self.size)),
         };
         // A file system that knows no holes has data everywhere.
         let end = rustix::fs::seek(&self.file, SeekFrom::Hole(begin)).unwrap_or(self.size);
         self.data_end = if end > begin { end.min(self.size) } else { self.size };
         begin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_rootfs::Root;
+    use std::os::unix::fs::FileExt as _;
+
+    /// Jobs of a file that is `size` long and has data at some places.
+    fn check(size: u64, data: &[(u64, usize)]) -> Vec<Job> {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let file = File::create(directory.path().join("file")).expect("made");
+        file.set_len(size).expect("set");
+        for (offset, length) in data {
+            file.write_all_at(&vec![1; *length], *offset).expect("written");
+        }
+        let root = Root::open(directory.path()).expect("opened");
+        let walk = root.walk(Path::new("/")).expect("walk");
+        let mut planner = Planner::new(walk, Translate::Nothing { identity: None });
+        let first = planner.next().expect("planned");
+        assert!(matches!(&first, Some(Job::Entries(entries)) if entries[0].large.is_some()));
+        let mut jobs = Vec::new();
+        while let Some(job) = planner.next().expect("planned") {
+            jobs.push(job);
+        }
+        let length = |job: &Job| match job {
+            Job::Part { length, padding, .. } => (*length + *padding) as u64,
+            Job::Zeros(length) => *length,
+            Job::Entries(_) => panic!("one entry only"),
+        };
+        let sum: u64 = jobs.iter().map(length).sum();
+        assert_eq!(sum, size.next_multiple_of(crate::tar::BLOCK as u64), "{data:?}");
+        jobs
+    }
+
+    fn read(jobs: &[Job]) -> u64 {
+        let length =
+            |job: &Job| if let Job::Part { length, .. } = job { *length as u64 } else { 0 };
+        jobs.iter().map(length).sum()
+    }
+
+    #[test]
+    fn large_files_come_in_parts_and_holes_are_not_read() {
+        const MIB: u64 = 1024 * 1024;
+        let full = check(MIB, &[(0, 1024 * 1024)]);
+        assert_eq!((full.len(), read(&full)), (4, MIB));
+        let holes = check(MIB + 1, &[]);
+        if read(&holes) > 0 {
+            eprintln!("SKIP large_files_come_in_parts_and_holes_are_not_read: no holes here");
+            return;
+        }
+        assert!(matches!(holes[..], [Job::Zeros(length)] if length == MIB + 512));
+        for data in [&[(0, 1000)][..], &[(MIB * 5, 10)], &[(MIB, 100), (MIB * 3, 70_000)]] {
+            let jobs = check(MIB * 8 - 7, data);
+            // A file system allocates more than was written: pages, perhaps large ones.
+            assert!(read(&jobs) <= 5 * MIB, "{data:?}: {jobs:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_planned_ends() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("file");
+        std::fs::write(&path, vec![1; 2 * JOB]).expect("written");
+        for (size, is_whole) in [(0, false), (1000, false), (10 * JOB, true)] {
+            let root = Root::open(directory.path()).expect("opened");
+            let walk = root.walk(Path::new("/")).expect("walk");
+            let entry = walk.last().expect("entry").expect("found");
+            let size = u64::try_from(size).expect("fits");
+            File::options().write(true).open(&path).expect("opened").set_len(size).expect("set");
+            let file = Arc::new(entry.open().expect("opened"));
+            let mut large = Large::new(&entry, &file);
+            let mut jobs: Vec<Job> = Vec::new();
+            while let Some(job) = large.next() {
+                jobs.push(job);
+            }
+            // What is not there any more is no hole: reading it is an error.
+            assert_eq!(read(&jobs), entry.metadata.size, "{size}");
+            assert!(is_whole || entry.metadata.size > size, "{size}");
+            std::fs::write(&path, vec![1; 2 * JOB]).expect("written");
+        }
     }
 }
