@@ -16,7 +16,8 @@ mod segment;
 mod tests;
 mod trail;
 
-use std::sync::{Mutex, TryLockError};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Error, token};
 use compile::Pattern;
@@ -68,17 +69,22 @@ pub enum Walk {
     Descend,
 }
 
+/// Threads that find what they know of the last path again.
+const TRAILS: usize = 8;
+
 /// Compiled patterns.
 ///
 /// Paths may be asked for in any order and from any thread; those of one
-/// folder after each other are answered fastest.
+/// folder after each other by one thread are answered fastest.
 #[derive(Debug, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
     index: Index,
     negations: bool,
-    /// Only saves work: without it the answers are the same.
-    trail: Mutex<Trail>,
+    /// Only save work: without them the answers are the same. A thread comes
+    /// back to the one that it had, so that walks through different folders
+    /// do not drive each other out.
+    trails: [Mutex<Trail>; TRAILS],
 }
 
 impl Clone for Ignore {
@@ -103,7 +109,7 @@ impl Ignore {
     fn of(patterns: Vec<Pattern>) -> Self {
         let index = Index::new(&patterns);
         let negations = patterns.iter().any(|pattern| pattern.negated);
-        Self { patterns, index, negations, trail: Mutex::default() }
+        Self { patterns, index, negations, trails: Default::default() }
     }
 
     /// Whether there are no patterns.
@@ -155,15 +161,26 @@ impl Ignore {
         })
     }
 
-    /// Hands out what is known from the last path, or nothing while another
-    /// thread has it.
+    /// Hands out what is known from the last path of this thread; if another
+    /// thread has that, what is known from another path.
     fn with_trail<T>(&self, ask: impl FnOnce(&mut Trail) -> T) -> T {
         if self.patterns.is_empty() {
             return ask(&mut Trail::default());
         }
-        match self.trail.try_lock() {
-            Ok(mut trail) => ask(&mut trail),
-            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => ask(&mut Trail::default()),
+        let place = place_of_thread();
+        let free = |step| self.trails[(place + step) % TRAILS].try_lock().ok();
+        match (0..TRAILS).find_map(free) {
+            Some(mut trail) => ask(&mut trail),
+            None => ask(&mut Trail::default()),
         }
     }
+}
+
+/// Returns which trail a thread uses: its number, as far as there are that many.
+fn place_of_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % TRAILS;
+    }
+    PLACE.with(|place| *place)
 }
