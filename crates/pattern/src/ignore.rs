@@ -168,7 +168,7 @@ impl Ignore {
             return ask(&mut Trail::default());
         }
         let place = place_of_thread();
-        let free = |step| self.trails[(place + step) % TRAILS].try_lock().ok();
+        let free = |step: usize| self.trails[(place + step) % TRAILS].try_lock().ok();
         match (0..TRAILS).find_map(free) {
             Some(mut trail) => ask(&mut trail),
             None => ask(&mut Trail::default()),
