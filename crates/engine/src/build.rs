@@ -11,7 +11,7 @@ use lathe_solver::{Mode, NodeId};
 use lathe_store::SnapshotId;
 
 use crate::{
-    BuildOutcome, BuildRequest, DryRun, Engine, Result,
+    BuildOutcome, BuildRequest, DryRun, Engine, Error, Result,
     assemble::{Background, assemble, export, top},
     contexts::Contexts,
     findings::{Lint, settle},
@@ -23,6 +23,7 @@ use crate::{
         recorder::{Recorder, finish, unmade},
     },
     resolve::{Missing, Resolved, plan_and_resolve},
+    room,
     solve::{How, Solved, Work, solve},
 };
 
@@ -32,6 +33,7 @@ use crate::{
 /// [`crate::Error::Interrupted`]. What the steps print and what became of them is kept in the
 /// store, also of a build that fails.
 pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
+    room::keep_below(engine, request.max_size)?;
     let _in_use = engine.store.share()?;
     let plan = plan(engine, request)?;
     outputs::check(engine, request, plan.epoch)?;
@@ -39,7 +41,8 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let steps = planned(&plan.lowered.graph, &plan.inputs.dockerfile.text);
     let weights = || past.weights(&steps);
     let recorder = Recorder::begin(engine, request, &past, &plan.file, steps.clone());
-    let (solved, made) = run(&recorder.engine, request, &plan, &weights)?;
+    recorder.announce();
+    let (solved, made) = run_with_room(&recorder, request, &plan, &weights)?;
     let ended = recorder.end(&past, &solved, made.as_ref().map(|made| made.image.id()));
     let Made { image, size, receipts } = made?;
     // An output may give the image another form, and so another manifest.
@@ -120,6 +123,30 @@ struct Made {
     image: BuiltImage,
     size: u64,
     receipts: Vec<Receipt>,
+}
+
+/// Runs, and once more if the disk was full and there is room now: steps that were done are found.
+fn run_with_room(
+    recorder: &Recorder,
+    request: &BuildRequest,
+    plan: &Plan,
+    weights: &(dyn Fn() -> Vec<Duration> + Sync),
+) -> Result<(Solved, Result<Made>)> {
+    let engine = &recorder.engine;
+    let (solved, made) = run(engine, request, plan, weights)?;
+    let Err(error) = made else { return Ok((solved, made)) };
+    match room::make_room(recorder, &error)? {
+        None => Ok((solved, Err(error))),
+        Some(0) => Ok((solved, Err(Error::DiskFull { failure: Box::new(error), freed: 0 }))),
+        Some(freed) => {
+            let (solved, made) = run(engine, request, plan, weights)?;
+            let made = made.map_err(|error| match error {
+                Error::Interrupted => error,
+                error => Error::DiskFull { failure: Box::new(error), freed },
+            });
+            Ok((solved, made))
+        }
+    }
 }
 
 /// From the graph to the file trees, the image, and where it goes.

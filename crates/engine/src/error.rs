@@ -88,6 +88,17 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The disk of the store is full, and nothing more may be removed to make room.
+    #[error("{failure}\nthe disk of the store is full{}", match .freed {
+        0 => String::new(),
+        freed => format!(", even after {} MiB of unused cache were removed", freed >> 20),
+    })]
+    DiskFull {
+        /// What failed.
+        failure: Box<Self>,
+        /// Bytes that were freed before the last try.
+        freed: u64,
+    },
     /// No build is remembered, or none with that id.
     #[error("{}", match .0 {
         Some(id) => format!("no build `{id}` is remembered"),
@@ -150,7 +161,8 @@ impl Error {
             | Self::NotAllowed { .. } => FailureKind::User,
             Self::Step { .. } => FailureKind::Step,
             Self::Interrupted => FailureKind::Interrupted,
-            Self::Io { .. }
+            Self::DiskFull { .. }
+            | Self::Io { .. }
             | Self::Store(_)
             | Self::Document(_)
             | Self::Snapshot(_)
@@ -177,6 +189,10 @@ impl Error {
                 "a folder has none: give seconds, as `--build-arg SOURCE_DATE_EPOCH=0`".to_owned(),
             ),
             Self::Check { help, .. } => Some(help.clone()),
+            Self::DiskFull { .. } => Some(
+                "all that is left is in use: `lathe builder du` and `lathe images` show by what"
+                    .to_owned(),
+            ),
             Self::NotAllowed { entitlement, .. } => Some(format!("add `--allow {entitlement}`")),
             _ => None,
         }

@@ -18,15 +18,14 @@ use lathe_store::Store;
 
 use crate::record::{Build, Fate, Step};
 
+/// Returns the parts of a key, if they are recorded.
+pub(crate) type Recipes<'a> = dyn Fn(&str) -> Option<Vec<(String, String)>> + 'a;
+
 /// Returns for each step of a build why it was not found, compared with the build before; nothing
 /// for steps that were found or not looked for, or where there was no build before.
 ///
 /// `recipe` returns the parts of a key that is still recorded in the cache.
-pub(crate) fn causes(
-    old: Option<&Build>,
-    new: &Build,
-    recipe: &dyn Fn(&str) -> Option<Vec<(String, String)>>,
-) -> Vec<Option<Cause>> {
+pub(crate) fn causes(old: Option<&Build>, new: &Build, recipe: &Recipes<'_>) -> Vec<Option<Cause>> {
     let Some(old) = old else { return vec![None; new.steps.len()] };
     let partners = partners(&old.steps, &new.steps);
     let mut causes: Vec<Option<Cause>> = Vec::with_capacity(new.steps.len());
@@ -68,7 +67,7 @@ struct Compared<'a> {
     build: &'a Build,
     /// For each earlier step that missed, the step that is the reason.
     roots: &'a [Option<usize>],
-    recipe: &'a dyn Fn(&str) -> Option<Vec<(String, String)>>,
+    recipe: &'a Recipes<'a>,
 }
 
 impl Compared<'_> {
@@ -108,15 +107,15 @@ impl Compared<'_> {
         }
         let is_left = |name: &str| self.new.parts.iter().any(|(other, _)| other == name);
         let gone = old_parts.iter().find(|(name, _)| {
-            !is_left(name) && input_of(name).is_none() && !(is_file(name) && !self.has_files())
+            !is_left(name) && input_of(name).is_none() && (self.has_files() || !is_file(name))
         });
         if let Some((name, value)) = gone {
             return (self.part(name, Some(value), None), None);
         }
-        if self.new.key != old.key || self.new.fate == Fate::MayRun {
-            if let Some(because) = self.because_of_input() {
-                return because;
-            }
+        if (self.new.key != old.key || self.new.fate == Fate::MayRun)
+            && let Some(because) = self.because_of_input()
+        {
+            return because;
         }
         let was_made = matches!(old.fate, Fate::Hit | Fate::Ran);
         let cause = if was_made || old.inherited { Cause::Pruned } else { Cause::NotFinished };

@@ -11,8 +11,8 @@
 
 mod assemble;
 mod build;
-mod call;
 pub mod cache_mounts;
+mod call;
 mod contexts;
 mod dockerfile;
 mod engine;
@@ -26,6 +26,7 @@ mod platforms;
 pub mod record;
 mod request;
 mod resolve;
+mod room;
 mod solve;
 mod time;
 

@@ -94,31 +94,41 @@ pub struct Step {
     /// Name of the stage, or its number.
     pub stage: String,
     /// The line of the Dockerfile, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The steps that it works on, by their positions in the list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<usize>,
     /// How it came to its result.
     pub fate: Fate,
     /// Whether results of earlier builds were not to be used for it.
+    #[serde(skip_serializing_if = "is_false")]
     pub ignored_cache: bool,
     /// How long it ran, in milliseconds.
     pub duration: u64,
     /// How long its result took to make, now or in an earlier build, in milliseconds.
     pub cost: u64,
     /// Its cache key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// What the key was made of; long values end with their digests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<(String, String)>,
     /// Whether the key and its parts are those of an earlier build, since this one did not come
     /// to the step.
+    #[serde(skip_serializing_if = "is_false")]
     pub inherited: bool,
     /// The name of the image that it brings.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// By names of parts: files that changed since the build before, where that is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<(String, Vec<String>)>,
     /// The snapshot that it made or found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// What it printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogFile>,
 }
 
@@ -146,6 +156,12 @@ impl Step {
     pub fn is_written(&self) -> bool {
         self.line.is_some()
     }
+}
+
+/// What serde asks about fields that are left out where they say nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn instruction(name: &str) -> &str {

@@ -9,7 +9,7 @@ use std::{
 
 use lathe_container::SharedNetwork;
 use lathe_dockerfile::{Diagnostic, Span, suggest};
-use lathe_event::{Cancel, Disposition, Event, EventSink, StepId};
+use lathe_event::{Cancel, Disposition, Event, EventSink};
 use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
@@ -79,8 +79,6 @@ pub(crate) fn solve(
         return Err(inputs.dockerfile.errors(&[Diagnostic::error(span, message).help(help)]));
     }
     let events = &*engine.images.events;
-    let steps = graph.vertices().map(|(id, vertex)| (StepId(id.0), vertex.meta.name.clone()));
-    events.emit(Event::Planned { steps: steps.collect() });
 
     // The user's token must not be set by a failing step: whoever asks it wants to know whether
     // the user interrupted.

@@ -68,7 +68,7 @@ fn long_commands_are_cut_to_where_they_differ() {
     check(
         &[("command", &line("curl"))],
         &[("command", &line("wget"))],
-        r#"the command changed: "…tall apt-get install curl" -> "…tall apt-get install wget""#,
+        r#"the command changed: "…all apt-get install curl" -> "…all apt-get install wget""#,
     );
 }
 

@@ -27,8 +27,10 @@ pub(crate) struct LogSink {
 struct Logs {
     files: BTreeMap<StepId, (File, u64)>,
     written: BTreeMap<StepId, u64>,
-    /// Whether a file could not be written: said once, and no more is tried.
-    broken: bool,
+    /// Whether it was said that a file could not be written.
+    said: bool,
+    /// Whether that was since the disk is full.
+    full: bool,
 }
 
 impl LogSink {
@@ -45,13 +47,18 @@ impl LogSink {
         open.chain(closed).map(file).collect()
     }
 
+    /// Tells whether the disk was full when something was to be written.
+    pub(crate) fn met_full_disk(&self) -> bool {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).full
+    }
+
     fn write(&self, step: StepId, bytes: &[u8]) {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        if logs.broken {
-            return;
-        }
         if let Err(error) = logs.append(&self.directory, step, bytes) {
-            logs.broken = true;
+            logs.full |= error.kind() == io::ErrorKind::StorageFull;
+            if std::mem::replace(&mut logs.said, true) {
+                return;
+            }
             drop(logs);
             let path = self.directory.join(name(step));
             let text = format!("what steps print is not kept: {}: {error}", path.display());

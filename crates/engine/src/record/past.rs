@@ -31,8 +31,8 @@ impl Project {
             ContextInput::Folder(path) => path.display().to_string(),
             ContextInput::Empty | ContextInput::Archive(_) => "-".to_owned(),
             ContextInput::Remote(remote) => match remote {
-                crate::Remote::Git(git) => crate::redact(&git.url).to_string(),
-                crate::Remote::Http(http) => crate::redact(&http.url).to_string(),
+                crate::Remote::Git(git) => crate::redact(&git.url),
+                crate::Remote::Http(http) => crate::redact(&http.url),
             },
         };
         let dockerfile = match &request.inputs.dockerfile {
@@ -43,7 +43,7 @@ impl Project {
         };
         let name = request.tags.first().map(lathe_oci::Reference::name);
         Self {
-            name: name.filter(|_| context == "-").map(|name| name.to_string()),
+            name: name.filter(|_| context == "-"),
             context,
             dockerfile,
             target: request.frontend.target.clone(),

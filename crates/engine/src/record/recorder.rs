@@ -6,7 +6,7 @@ use std::{
 };
 
 use lathe_dockerfile::Dockerfile;
-use lathe_event::Event;
+use lathe_event::{Event, StepId};
 use lathe_oci::Digest;
 use lathe_solver::Solution;
 use lathe_store::BuildRecord;
@@ -18,10 +18,13 @@ use super::{
     past::Past,
     steps::{arguments, inherit, log, millis, settle},
 };
-use crate::{BuildRequest, Engine, Error, explain, explain::Cause, solve::Solved};
+use crate::{BuildRequest, Engine, Error, Result, explain, explain::Cause, solve::Solved};
 
 /// Characters of a build's id: enough that two builds never have the same.
 const ID_LENGTH: usize = 12;
+
+/// How many builds are remembered.
+const KEPT: usize = 100;
 
 /// A build that is under way.
 pub(crate) struct Recorder {
@@ -39,7 +42,7 @@ pub(crate) struct Ended {
 }
 
 impl Recorder {
-    /// Begins to keep a build of `steps`, and tells its id.
+    /// Begins to keep a build of `steps`.
     pub(crate) fn begin(
         engine: &Engine,
         request: &BuildRequest,
@@ -49,7 +52,6 @@ impl Recorder {
     ) -> Self {
         let id = random_id();
         let events = Arc::clone(&engine.images.events);
-        events.emit(Event::BuildStarted(id.as_str().into()));
         let logs = Arc::new(LogSink::new(events, engine.store.build_directory(&id)));
         let mut engine = engine.clone();
         engine.images.events = logs.clone();
@@ -69,6 +71,21 @@ impl Recorder {
             ..Build::default()
         };
         Self { engine, logs, begin: Instant::now(), build }
+    }
+
+    /// Tells the id of the build, and its steps.
+    pub(crate) fn announce(&self) {
+        let events = &self.engine.images.events;
+        events.emit(Event::BuildStarted(self.build.id.as_str().into()));
+        let name = |(id, step): (StepId, &Step)| (id, step.name.as_str().into());
+        let steps = (0..).map(StepId).zip(&self.build.steps).map(name);
+        events.emit(Event::Planned { steps: steps.collect() });
+    }
+
+    /// Tells whether the disk was found full while steps printed: a process that could not write
+    /// may not have said so.
+    pub(crate) fn met_full_disk(&self) -> bool {
+        self.logs.met_full_disk()
     }
 
     /// Writes the record of the build.
@@ -100,13 +117,27 @@ impl Recorder {
             project: past.project.text(),
             record: serde_json::to_string(&build).expect("a record is text and numbers"),
         };
+        let kept = engine.store.put_build(&record).map_err(Error::from);
         // The image is there, and without this record too.
-        if let Err(error) = engine.store.put_build(&record) {
+        if let Err(error) = kept.and_then(|()| forget_old(&engine, &build)) {
             let text = format!("the record of the build is not kept: {error}");
             engine.images.events.emit(Event::Warning(text.into()));
         }
         Ended { build, causes }
     }
+}
+
+/// Forgets all but the latest builds. Looking for them takes longer than a build that finds all
+/// it needs, so that of those only one in some looks.
+fn forget_old(engine: &Engine, build: &Build) -> Result<()> {
+    let found_all = build.steps.iter().all(|step| step.fate == Fate::Hit || step.parts.is_empty());
+    if found_all && !build.id.starts_with('0') {
+        return Ok(());
+    }
+    for old in engine.store.builds()?.iter().skip(KEPT) {
+        engine.store.remove_build(&old.id)?;
+    }
+    Ok(())
 }
 
 /// Compares steps that were not found with the build before, and gives those that it did not come
