@@ -12,12 +12,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
 use lathe_oci::Digest;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use crate::disk_usage::UsageKind;
 use crate::error::Error;
@@ -40,6 +44,9 @@ use crate::sweep::Collector;
 
 /// Which part of the cap is made free when it is reached.
 const SLACK: u64 = 10;
+
+/// What the index may need to say what goes from a full disk, in bytes: a few hundred records.
+const RESERVE: u64 = 512 << 10;
 
 /// How old the sizes of cache mounts and the like may be, in seconds.
 const MOUNTS_AGE: i64 = 3600;
@@ -70,6 +77,9 @@ impl Store {
         let total = total_of(&survey);
         if total <= cap {
             self.note_size(&survey, &BTreeSet::new(), &BTreeSet::new(), now)?;
+            if !self.inner.layout.reserve().exists() {
+                self.make_reserve()?;
+            }
             return Ok(PruneReport { left: total, ..PruneReport::default() });
         }
         self.collect_to(&lock, &survey, cap - cap / SLACK, (now, cancelled))
@@ -84,17 +94,38 @@ impl Store {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<PruneReport> {
         let Some(lock) = self.collector(Wait::Block)? else { return Ok(PruneReport::default()) };
+        // The index needs room itself to say what goes.
+        let lent = self.is_full()?;
+        if lent {
+            remove_tree(&self.inner.layout.reserve())?;
+        }
         let survey = Survey::new(self)?;
-        let target = total_of(&survey).saturating_sub(bytes.max(1));
-        match self.collect_to(&lock, &survey, target, (now, cancelled)) {
-            // The index needs room itself to say what goes: what it does not know goes first.
-            Err(Error::Index { source, .. }) if is_full(&source) => {
-                for place in survey.places.iter().filter(|place| is_expendable(place)) {
-                    remove_tree(&place.path)?;
-                }
-                self.collect_to(&lock, &survey, target, (now, cancelled))
-            }
-            result => result,
+        let back = if lent { RESERVE } else { 0 };
+        let target = total_of(&survey).saturating_sub(bytes.max(1).saturating_add(back));
+        let report = self.collect_to(&lock, &survey, target, (now, cancelled))?;
+        if lent {
+            // When it is full all the same there is none next time.
+            drop(self.make_reserve());
+        }
+        Ok(report)
+    }
+
+    /// Says whether the disk has hardly more room than the reserve has.
+    fn is_full(&self) -> Result<bool> {
+        let root = self.directory();
+        let disk = rustix::fs::statvfs(root).map_err(|errno| Error::io("look at", root, errno))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize) < 2 * RESERVE)
+    }
+
+    /// Makes the file that keeps room for the index, for the day when the disk is full.
+    pub(crate) fn make_reserve(&self) -> Result<()> {
+        let path = self.inner.layout.reserve();
+        let failed = |source: io::Error| Error::io("allocate", &path, source);
+        let file = File::create(&path).map_err(failed)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE) {
+            // Then there is none; it is only for a rare day.
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            made => made.map_err(|errno| failed(errno.into())),
         }
     }
 
@@ -110,9 +141,14 @@ impl Store {
         for name in ["blobs", "snapshots", "mounts"] {
             size = size.saturating_add(self.total(name)?.unwrap_or(0));
         }
-        let index = std::fs::metadata(self.inner.layout.index());
-        let index = index.map_or(0, |metadata| metadata.len());
-        Ok(Some(u64::try_from(size).unwrap_or(0).saturating_add(index)))
+        let index = self.inner.layout.index();
+        let log = index.with_extension("db-wal");
+        let own: u64 = [index, log, self.inner.layout.reserve()]
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|metadata| metadata.len())
+            .sum();
+        Ok(Some(u64::try_from(size).unwrap_or(0).saturating_add(own)))
     }
 
     /// Measures the snapshots that nobody has measured yet.
@@ -235,16 +271,6 @@ fn is_mount(kind: UsageKind) -> bool {
     matches!(kind, CacheMount | Repository | Digests | BuildLog)
 }
 
-/// Says whether a place may go without a word in the index.
-fn is_expendable(place: &Place) -> bool {
-    place.kind == UsageKind::Digests
-}
-
-fn is_full(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
-    matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
-}
-
 /// Chooses what goes so that `target` bytes are left: all beyond the most recently used that fit.
 fn victims(survey: &Survey<'_>, target: u64) -> Result<Victims> {
     let mut tally = Tally::default();
@@ -271,6 +297,7 @@ fn victims(survey: &Survey<'_>, target: u64) -> Result<Victims> {
             victims.add(survey, unit);
         }
     }
+    victims.records.reverse();
     Ok(victims)
 }
 

@@ -60,6 +60,11 @@ impl Layout {
         self.root.join("builds")
     }
 
+    /// Returns the file that keeps room for the index on a full disk.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
     /// Returns the file that one collector at a time holds locked.
     pub(crate) fn collector(&self) -> PathBuf {
         self.root.join("collector")

@@ -41,17 +41,21 @@ impl Store {
         let layout = Layout::new(directory.to_owned());
         let shared = Shared::default();
         // The index exists only after the directories do, so its presence is the one thing to ask.
-        let making = if layout.index().exists() {
-            None
-        } else {
+        let is_new = !layout.index().exists();
+        let making = if is_new {
             make_directories(directory)?;
             // Whoever is faster may prune already, and must not take the draft for rubbish.
             Some(shared.take(&layout.lock())?)
+        } else {
+            None
         };
         let index = Index::open(&layout.index())?;
         drop(making);
-        let inner = Inner { layout, index, shared };
-        Ok(Self { inner: Arc::new(inner) })
+        let store = Self { inner: Arc::new(Inner { layout, index, shared }) };
+        if is_new {
+            store.make_reserve()?;
+        }
+        Ok(store)
     }
 
     /// Returns the store's directory.

@@ -115,6 +115,8 @@ CREATE TABLE condemned (
 
 INSERT INTO totals (name, bytes) SELECT 'blobs', 0;
 INSERT INTO totals (name, bytes) SELECT 'snapshots', COALESCE(SUM(size), 0) FROM snapshots;
+-- What no blob or snapshot is, and since when that is known: a new store has nothing.
+INSERT INTO totals (name, bytes) VALUES ('rest', 0), ('mounts', 0), ('mounts_at', 0);
 CREATE TRIGGER blob_in AFTER INSERT ON blobs BEGIN
     UPDATE totals SET bytes = bytes + NEW.size WHERE name = 'blobs';
 END;
