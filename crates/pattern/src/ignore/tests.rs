@@ -3,8 +3,6 @@
 
 mod reference;
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use self::reference::Reference;
@@ -446,27 +444,29 @@ proptest! {
     }
 }
 
-/// A generous bound for a debug build on a busy machine: a release build
-/// takes 20 ms for five times as many paths (`examples/match_speed.rs`).
+/// Threads that walk through different folders share the patterns and nothing that they remember.
 #[test]
-fn many_patterns_on_many_paths_are_fast() {
+fn answers_do_not_depend_on_what_other_threads_ask() {
     let mut lines: Vec<String> = (0..90).map(|i| format!("folder{i}/generated")).collect();
     lines.extend((0..5).map(|i| format!("**/*.ext{i}")));
     lines.extend((0..5).map(|i| format!("a{i}*/b?c")));
     let ignore = Ignore::new(&lines).expect("valid patterns");
-    let paths: Vec<String> =
-        (0..20_000).map(|i| format!("src/module{}/deep/file{i}.rs", i % 100)).collect();
-    let start = Instant::now();
-    let excluded = paths.iter().filter(|path| ignore.matches(path)).count();
-    assert_eq!(excluded, 0);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let excluded = |thread: usize| {
+        let path = |i| format!("src/module{}/deep/file{i}.ext{}", (i + thread) % 100, i % 10);
+        (0..2000).map(path).filter(|path| ignore.matches(path)).count()
+    };
+    std::thread::scope(|scope| {
+        // More than there are trails.
+        let threads: Vec<_> = (0..12).map(|thread| scope.spawn(move || excluded(thread))).collect();
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic"), 1000);
+        }
+    });
 }
 
 #[test]
-fn hostile_patterns_stay_fast() {
+fn hostile_patterns_come_to_an_end() {
     let ignore = Ignore::new(["**/a".repeat(40) + "[^b]", "*a".repeat(60)]).expect("valid");
-    let path = "a/".repeat(200) + "b";
-    let start = Instant::now();
-    assert!(!ignore.matches(&path));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    // Trying all ways to place forty wildcards would not end in this century.
+    assert!(!ignore.matches(&("a/".repeat(100) + "b")));
 }
