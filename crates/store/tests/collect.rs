@@ -120,11 +120,11 @@ impl Bench {
         assert_eq!(findings, []);
         report
     }
+}
 
-    fn fill(&self, path: &Path) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, vec![b'y'; FILE]).unwrap();
-    }
+fn fill(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, vec![b'y'; FILE]).unwrap();
 }
 
 fn disk_usage(directory: &Path) -> u64 {
@@ -157,7 +157,7 @@ fn full() -> Bench {
         "ingest/sha256-xyz.part",
         "snapshots/0000000000/fs/left over",
     ] {
-        bench.fill(&root.join(path));
+        fill(&root.join(path));
     }
     let (id, project) = ("b1".to_owned(), "p".to_owned());
     let build = BuildRecord { id, created: 5, project, record: "{}".into() };
@@ -311,7 +311,7 @@ fn build_cache_is_pruned_by_choice_and_down_to_a_size() {
     for (key, last_used) in [("a", 10), ("b", 20), ("c", 30)] {
         bench.cached(key, last_used);
     }
-    bench.fill(&bench.store.directory().join("git/repository/pack"));
+    fill(&bench.store.directory().join("git/repository/pack"));
     let prune = |select: &dyn Fn(&UsageItem) -> bool, keep, dry| {
         bench.store.prune_cache(select, keep, dry).unwrap().unwrap()
     };

@@ -38,6 +38,8 @@ use lathe_store::Store;
 
 const DIRECTORY: &str = "LATHE_TEST_KILL_STORE";
 const SEED: &str = "LATHE_TEST_KILL_SEED";
+/// What workers write when they fail.
+const FAILED: &str = "failed";
 const ROUNDS: u64 = 12;
 const WORKERS: u64 = 4;
 
@@ -60,7 +62,7 @@ impl Random {
     }
 }
 
-/// INV-STORE-2 and INV-STORE-4.
+/// INV-STORE-2, INV-STORE-3 and INV-STORE-4.
 #[test]
 fn killed_processes_leave_a_sound_store() {
     let directory = tempfile::tempdir().unwrap();
@@ -76,6 +78,8 @@ fn killed_processes_leave_a_sound_store() {
             let status = worker.wait().unwrap();
             assert_eq!(status.signal(), Some(9), "the worker ended by itself: {status}");
         }
+        let failed = fs::read_to_string(directory.path().join(FAILED)).unwrap_or_default();
+        assert_eq!(failed, "", "in round {round}");
         let store = Store::open(directory.path()).unwrap();
         let damage: Vec<Finding> =
             findings(&store).into_iter().filter(Finding::is_damage).collect();
@@ -94,6 +98,12 @@ fn worker() {
     let (Some(directory), Ok(seed)) = (std::env::var_os(DIRECTORY), std::env::var(SEED)) else {
         return;
     };
+    // A worker may be killed before its exit code tells.
+    let failed = Path::new(&directory).join(FAILED);
+    std::panic::set_hook(Box::new(move |panic| {
+        let file = fs::OpenOptions::new().append(true).create(true).open(&failed);
+        file.and_then(|mut file| writeln!(file, "{panic}")).unwrap();
+    }));
     let seed: u64 = seed.parse().unwrap();
     let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1);
     loop {
@@ -125,7 +135,17 @@ fn findings(store: &Store) -> Vec<Finding> {
 }
 
 fn work(store: &Store, random: &mut Random) -> Result<()> {
-    match random.below(10) {
+    match random.below(14) {
+        10 | 11 => hold(store, random),
+        12 => share(store, random),
+        13 => {
+            let (cap, cancel) = (random.below(200) << 12, random.below(4) == 0);
+            if random.below(2) == 0 {
+                store.collect(cap, 1000, &|| cancel).map(drop)
+            } else {
+                store.make_room(cap, 1000, &|| cancel).map(drop)
+            }
+        }
         0 => store.put_blob(&random.bytes()).map(drop),
         1 => interrupted_blobs(store, random),
         2..=4 => build(store, random),
@@ -189,6 +209,55 @@ fn build(store: &Store, random: &mut Random) -> Result<()> {
     })
 }
 
+/// As a build step that shares its changes with another one.
+fn share(store: &Store, random: &mut Random) -> Result<()> {
+    let _share = store.share()?;
+    let Some(content) = some_snapshot(store, random)? else { return Ok(()) };
+    let parent = some_snapshot(store, random)?;
+    let snapshot = store.share_snapshot(parent, content, 1)?;
+    store.cache_record(&CacheRecord {
+        key: format!("key{}", random.below(200)),
+        result: "{}".into(),
+        snapshots: vec![snapshot],
+        blobs: Vec::new(),
+        created: 1,
+        last_used: i64::try_from(random.below(100)).unwrap(),
+        recipe: None,
+    })
+}
+
+/// As a build that finds results and images, and goes on with them while others delete
+/// (INV-STORE-3).
+fn hold(store: &Store, random: &mut Random) -> Result<()> {
+    let _share = store.share()?;
+    let (mut files, mut blobs) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        if let Some(record) = store.cache_lookup(&format!("key{}", random.below(200)))? {
+            for id in record.snapshots {
+                files.extend(store.snapshot_contents(id)?);
+            }
+            blobs.extend(record.blobs);
+        }
+    }
+    if let Some(image) = store.image_by_name(&name(random))? {
+        let manifest = store.read_blob(&image.manifest.digest, 1 << 20)?;
+        let manifest = Manifest::parse(&manifest).unwrap();
+        blobs.extend([image.id, image.manifest.digest]);
+        blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
+    }
+    for _ in 0..30 {
+        std::thread::yield_now();
+        for id in &files {
+            let file = store.snapshot_path(*id).join("fs/file");
+            assert!(file.exists(), "snapshot {id} went under a command");
+        }
+        for digest in &blobs {
+            assert!(store.blob_path(digest).exists(), "blob {digest} went under a command");
+        }
+    }
+    Ok(())
+}
+
 fn name(random: &mut Random) -> String {
     format!("docker.io/library/image:{}", random.below(20))
 }
@@ -242,6 +311,7 @@ fn container(store: &Store, random: &mut Random) -> Result<()> {
     }
     let new = store.new_snapshot()?;
     fs::create_dir(new.directory().join("fs")).unwrap();
+    fs::write(new.directory().join("fs/file"), b"own").unwrap();
     let snapshot = new.record(some_snapshot(store, random)?, SnapshotKind::Writable, 1)?;
     let (name, record) = (format!("name-{id}"), "{}".into());
     let snapshots = vec![snapshot];
