@@ -352,6 +352,14 @@ pub(crate) fn measure(path: &Path) -> Result<Usage> {
     while let Some(directory) = todo.pop() {
         let entries = match fs::read_dir(&directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            // A block file, which lies where others have directories.
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                let metadata = fs::symlink_metadata(&directory)
+                    .map_err(|source| Error::io("stat", &directory, source))?;
+                usage.files += 1;
+                usage.bytes += metadata.blocks() * 512;
+                continue;
+            }
             entries => entries.map_err(|source| Error::io("read", &directory, source))?,
         };
         for entry in entries {
