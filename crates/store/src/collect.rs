@@ -333,7 +333,7 @@ fn units(survey: &Survey<'_>) -> Vec<(Reverse<i64>, Unit)> {
         units.push((Reverse(manifest.map_or(0, |tree| tree.changed)), Unit::Image(at)));
     }
     for (at, build) in survey.builds.iter().enumerate() {
-        units.push((Reverse(build.created), Unit::Build(at)));
+        units.push((Reverse(build.created / 1000), Unit::Build(at)));
     }
     for (at, place) in survey.places.iter().enumerate() {
         // Logs go with their builds.

@@ -220,7 +220,7 @@ pub struct SnapshotRecord {
 pub struct BuildRecord {
     /// Its id.
     pub id: String,
-    /// When it began, in seconds since 1970.
+    /// When it began, in milliseconds since 1970: builds follow each other quickly.
     pub created: i64,
     /// What was built, in the engine's own words: builds of one project follow each other.
     pub project: String,

@@ -160,7 +160,7 @@ fn full() -> Bench {
         fill(&root.join(path));
     }
     let (id, project) = ("b1".to_owned(), "p".to_owned());
-    let build = BuildRecord { id, created: 5, project, record: "{}".into() };
+    let build = BuildRecord { id, created: 5000, project, record: "{}".into() };
     bench.store.put_build(&build).unwrap();
     bench.store.set_tag("docker.io/library/x:1", &bench.image("x")).unwrap();
     bench.store.put_blob(&vec![b'z'; FILE]).unwrap();
