@@ -47,14 +47,15 @@ impl Snapshots {
         let path = self.store().snapshot_path(stack.id()).join(NAME);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let draft = path.with_extension(format!("{}-{number}", std::process::id()));
-        let made =
-            self.fill(&stack.directories(), &draft).and_then(|()| match fs::rename(&draft, &path) {
+        let made = self.fill(&stack.directories(), &draft).and_then(|()| {
+            match fs::rename(&draft, &path) {
                 Err(error) if is_there(&error) => {
                     drop(lathe_store::remove_tree(&draft));
                     Ok(())
                 }
                 renamed => renamed.map_err(|source| Error::io("rename", &draft, source)),
-            });
+            }
+        });
         if made.is_err() {
             // The error of the making is the one to tell.
             drop(lathe_store::remove_tree(&draft));
