@@ -1,5 +1,6 @@
 //! How fast layers are made: `pack_speed DIRECTORY [FORM...]`, with the forms `digest`, `none`,
 //! `gzip`, `gzip:LEVEL`, `zstd` and `unpack`. Prints `name=value`: seconds, bytes, KiB.
+//! `OUTPUT=FILE` keeps the last layer, `SCRATCH=DIRECTORY` is written to (`/tmp`), `THREADS=N`.
 
 use lathe_layer::Compression;
 use lathe_layer::PackRequest;
@@ -76,7 +77,8 @@ fn run(root: &Root, form: &str) -> Result<u64, Box<dyn Error>> {
     if name == "unpack" {
         return unpacked(&request, directory.path(), level);
     }
-    let file = std::fs::File::create(directory.path().join("blob"))?;
+    let kept = std::env::var_os("OUTPUT").map(std::path::PathBuf::from);
+    let file = std::fs::File::create(kept.unwrap_or_else(|| directory.path().join("blob")))?;
     let blob = Blob { digester: Digester::default(), file, size: 0 };
     let (blob, _) = pack_to(&request, blob)?;
     blob.digester.finish();

@@ -334,7 +334,7 @@ fn an_inode_in_two_layers_is_two_files() {
         entries
             .map(|entry| {
                 let entry = entry.expect("entry");
-                let link = entry.link_name_bytes().map(|link| link.into_owned());
+                let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
                 format!("{}>{}", entry.size(), String::from_utf8_lossy(&link.unwrap_or_default()))
             })
             .collect()
