@@ -39,6 +39,7 @@ macro_rules! for_everybody {
     )* };
 }
 
+mod builds;
 mod cache;
 mod concurrency;
 mod config;

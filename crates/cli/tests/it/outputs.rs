@@ -66,7 +66,8 @@ fn every_form_holds_the_same_image() {
         assert_eq!(other.id, image.id);
         assert_eq!(other.tree(), image.tree());
     }
-    assert_eq!((&folder.digest, &archive.digest), (&image.digest, &image.digest));
+    // The store's own manifest names plain layers, that of an output compressed ones.
+    assert_eq!(folder.digest, archive.digest);
     assert_eq!(names, ["one:1"]);
     let files = untar(&read("files.tar")).expect("a tar");
     assert_eq!(files["out/f"], b"made\n");
@@ -135,7 +136,8 @@ fn skopeo_reads_what_is_exported() {
         .image;
     let text = outside(&sandbox, "skopeo", &["inspect", "oci:layout"]);
     let seen: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(seen["Digest"], image.digest);
+    let layout = Image::from_oci_folder(&sandbox.path("layout")).expect("a layout");
+    assert_eq!(seen["Digest"], layout.digest);
     assert_eq!(seen["Architecture"], image.config["architecture"]);
     let config = outside(&sandbox, "skopeo", &["inspect", "--config", "docker-archive:d.tar"]);
     let config: Value = serde_json::from_str(&config).expect("JSON");
