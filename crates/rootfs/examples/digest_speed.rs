@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p lathe-rootfs --example digest_speed DIRECTORY [RUNS]` prints one line:
 //! milliseconds (by the wall and by the processors) without a memo, the first time with one, and with nothing changed since; of the
-//! last two also how many files were read.
+//! last two also how many files were read, of the first the memory (the memo has its own).
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "an example speaks to the terminal")]
 
@@ -49,6 +49,13 @@ impl Clock {
     }
 }
 
+/// The most memory that the process had so far, in KiB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
 fn main() {
     let mut words = std::env::args().skip(1);
     let directory = words.next().expect("the first word is a directory");
@@ -62,6 +69,7 @@ fn main() {
         (clock.stop(), digest)
     };
     let ((plain, plain_cpu), _) = ask(None);
+    let plain_peak = peak();
     let ((first, first_cpu), ContentDigest { files_read: first_read, .. }) = ask(Some(&memo));
     let (mut again, mut again_cpu, mut again_read) = (f64::MAX, f64::MAX, 0);
     for _ in 0..runs {
@@ -71,7 +79,7 @@ fn main() {
         again_read = digest.files_read;
     }
     println!(
-        "plain_ms={plain:.1} plain_cpu_ms={plain_cpu:.1} first_ms={first:.1} \
+        "plain_ms={plain:.1} plain_cpu_ms={plain_cpu:.1} plain_peak_kib={plain_peak} first_ms={first:.1} \
          first_cpu_ms={first_cpu:.1} first_read={first_read} again_ms={again:.1} \
          again_cpu_ms={again_cpu:.1} again_read={again_read}"
     );

@@ -163,7 +163,7 @@ pub struct CopyReport {
     pub files: u64,
     /// Directories made or updated.
     pub directories: u64,
-    /// Bytes of regular files.
+    /// Bytes of the regular files that were copied, not linked.
     pub bytes: u64,
 }
 
@@ -177,8 +177,7 @@ pub fn copy(request: &CopyRequest<'_>) -> Result<CopyReport> {
         let (dir, name) = request.from.parent(&source)?;
         let (target, new_name) = request.to.parent(&place)?;
         let file = Source { dir: &dir, name: &name, metadata: &metadata };
-        FileCopier::new(&rules).copy(file, &Target::new(target)?, &new_name)?;
-        let bytes = if metadata.is_file() { metadata.size } else { 0 };
+        let bytes = FileCopier::new(&rules).copy(file, &Target::new(target)?, &new_name)?;
         return Ok(CopyReport { files: 1, directories: 0, bytes });
     }
     let level = Arc::new(start(request, request.from.dir(&source)?, &metadata, &place)?);

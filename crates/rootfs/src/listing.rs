@@ -89,26 +89,60 @@ impl Listing {
         filter: Option<Filter<'_>>,
         path: &mut PathBuf,
     ) -> Result<Option<(Metadata, Selection)>> {
-        let name = self.name(index);
-        let mut ask = |kind| {
-            let Some(filter) = filter else { return Selection::Keep };
-            path.push(name);
-            let selection = filter(path, kind);
-            path.pop();
-            selection
-        };
-        let listed = self.names[index].kind;
-        let mut selection = listed.map_or(Selection::Keep, &mut ask);
-        if !counts(selection, listed.unwrap_or(FileKind::Directory)) {
-            return Ok(None);
+        match self.choose(index, filter, path) {
+            Some(choice) => self.look(index, dir, choice, filter, path),
+            None => Ok(None),
         }
+    }
+
+    /// Returns what the filter says of the kind that the listing told, `None` when it drops that.
+    pub(crate) fn choose(
+        &self,
+        index: usize,
+        filter: Option<Filter<'_>>,
+        path: &mut PathBuf,
+    ) -> Option<Choice> {
+        let kind = self.names[index].kind;
+        let ask = |kind| ask(filter, path, self.name(index), kind);
+        let selection = kind.map_or(Selection::Keep, ask);
+        counts(selection, kind.unwrap_or(FileKind::Directory)).then_some(Choice { kind, selection })
+    }
+
+    /// Returns what is at a name that was chosen, `None` if it turns out to be dropped.
+    pub(crate) fn look(
+        &self,
+        index: usize,
+        dir: &Dir,
+        choice: Choice,
+        filter: Option<Filter<'_>>,
+        path: &mut PathBuf,
+    ) -> Result<Option<(Metadata, Selection)>> {
+        let name = self.name(index);
         let metadata = metadata_at(dir.as_fd(), self.c_name(index), NOFOLLOW)
             .at("stat", || join_bytes(dir.path(), name))?;
-        if listed != Some(metadata.kind) {
-            selection = ask(metadata.kind);
-        }
+        let selection = if choice.kind == Some(metadata.kind) {
+            choice.selection
+        } else {
+            ask(filter, path, name, metadata.kind)
+        };
         Ok(counts(selection, metadata.kind).then_some((metadata, selection)))
     }
+}
+
+/// What is known of a name before it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice {
+    /// As the listing told it, if it did.
+    pub(crate) kind: Option<FileKind>,
+    selection: Selection,
+}
+
+fn ask(filter: Option<Filter<'_>>, path: &mut PathBuf, name: &OsStr, kind: FileKind) -> Selection {
+    let Some(filter) = filter else { return Selection::Keep };
+    path.push(name);
+    let selection = filter(path, kind);
+    path.pop();
+    selection
 }
 
 /// Whether something of this kind can count; of a directory what is in it may.

@@ -81,6 +81,14 @@ impl Rules {
         }
     }
 
+    /// Whether a copy of any file would be all that the file is, so that none need be looked at.
+    pub(super) fn links_all(&self) -> bool {
+        self.can_link.load(Ordering::Relaxed)
+            && self.owner.is_none()
+            && self.mode == ModeChange::Keep
+            && self.times == Times::Preserve
+    }
+
     /// Gives a directory the metadata of its source, once its content is there.
     pub(super) fn finish_directory(
         &self,
@@ -170,21 +178,28 @@ impl<'a> FileCopier<'a> {
         Self { rules, data: DataCopier::default() }
     }
 
-    /// Copies anything but a directory to `name`, or makes that another name of it.
-    pub(super) fn copy(&mut self, source: Source<'_>, target: &Target, name: &OsStr) -> Result<()> {
-        if self.could_link(source.metadata) && self.link(source, target, name)? {
-            return Ok(());
+    /// Copies anything but a directory to `name`, or makes that another name of it; returns how
+    /// many bytes were copied.
+    pub(super) fn copy(
+        &mut self,
+        source: Source<'_>,
+        target: &Target,
+        name: &OsStr,
+    ) -> Result<u64> {
+        let Source { dir, name: source_name, metadata } = source;
+        if self.could_link(metadata) && self.link((dir, source_name), target, name)? {
+            return Ok(0);
         }
         self.copy_apart(source, target, name)
     }
 
-    /// Copies anything but a directory to `name`.
+    /// As [`FileCopier::copy`], and never another name of the source.
     pub(super) fn copy_apart(
         &mut self,
         source: Source<'_>,
         target: &Target,
         name: &OsStr,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let wanted = self.rules.wanted(source.metadata);
         let copied = match source.metadata.kind {
             FileKind::Regular => self.regular(source, target, name, &wanted),
@@ -196,7 +211,10 @@ impl<'a> FileCopier<'a> {
             }
             _ => special(source.metadata, target.dir(), name, &wanted),
         };
-        copied.map_err(|error| error.of_copy(|| join_bytes(source.dir.path(), source.name)))
+        let bytes = if source.metadata.is_file() { source.metadata.size } else { 0 };
+        copied
+            .map(|()| bytes)
+            .map_err(|error| error.of_copy(|| join_bytes(source.dir.path(), source.name)))
     }
 
     /// Returns whether a copy of the file would be all that the file is.
@@ -205,10 +223,17 @@ impl<'a> FileCopier<'a> {
             && self.rules.wanted(metadata).is_that_of(metadata)
     }
 
-    /// Tries to make `name` another name of the source; returns whether it is.
-    pub(super) fn link(&self, source: Source<'_>, target: &Target, name: &OsStr) -> Result<bool> {
+    /// Tries to make `name` another name of the source, which is named by its directory and its
+    /// name; returns whether it is.
+    pub(super) fn link(
+        &self,
+        source: (&Dir, &OsStr),
+        target: &Target,
+        name: &OsStr,
+    ) -> Result<bool> {
+        let (source_dir, source_name) = source;
         let linked =
-            make_replacing(target.dir(), name, |dir| source.dir.hard_link(source.name, dir, name));
+            make_replacing(target.dir(), name, |dir| source_dir.hard_link(source_name, dir, name));
         match errno_of(&linked) {
             // Another file system: no file of this copy can be linked.
             Some(Errno::XDEV) => {
@@ -219,7 +244,7 @@ impl<'a> FileCopier<'a> {
             Some(Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP) => Ok(false),
             _ => linked
                 .map(|()| true)
-                .map_err(|error| error.of_copy(|| join_bytes(source.dir.path(), source.name))),
+                .map_err(|error| error.of_copy(|| join_bytes(source_dir.path(), source_name))),
         }
     }
 

@@ -40,6 +40,11 @@ impl<'a> Links<'a> {
         Self { identity, first: OnceMap::default(), linked: Mutex::default() }
     }
 
+    /// Whether all names of a file belong together.
+    pub(super) fn are_all_alike(&self) -> bool {
+        self.identity.is_none()
+    }
+
     /// Returns the group of a file with several names.
     pub(super) fn group(&self, dir: &Dir, name: &OsStr, metadata: &Metadata) -> Group {
         let ask = |identity: Identity<'_>| identity(&join_bytes(dir.path(), name), metadata);

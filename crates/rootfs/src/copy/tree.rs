@@ -20,6 +20,7 @@ use crate::root::unlink_for_replacement;
 use crate::walk::Filter;
 use crate::walk::Selection;
 use lathe_stdx::Tasks;
+use lathe_tree::FileKind;
 use lathe_tree::Metadata;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -175,8 +176,14 @@ impl<'a> TreeCopy<'a> {
         for index in range {
             let name = listing.name(index);
             let path = &mut scratch.path;
-            let selected = listing.select(index, &level.source, self.filter, path)?;
-            let Some((metadata, selection)) = selected else { continue };
+            let Some(choice) = listing.choose(index, self.filter, path) else { continue };
+            let is_file = choice.kind.is_some_and(|kind| kind != FileKind::Directory);
+            if is_file && self.link_unseen(level, name, &scratch.copier)? {
+                report.files += 1;
+                continue;
+            }
+            let seen = listing.look(index, &level.source, choice, self.filter, path)?;
+            let Some((metadata, selection)) = seen else { continue };
             if metadata.is_dir() {
                 let above = Arc::clone(level);
                 left.push(Task::Below { above, name: name.into(), metadata, selection });
@@ -195,8 +202,17 @@ impl<'a> TreeCopy<'a> {
         Ok(())
     }
 
+    /// Makes another name of a file without looking at it, if that is right for every file; returns
+    /// whether it did.
+    fn link_unseen(&self, level: &Level, name: &OsStr, copier: &FileCopier<'_>) -> Result<bool> {
+        if !self.rules.links_all() || !self.links.are_all_alike() {
+            return Ok(false);
+        }
+        copier.link((&level.source, name), &level.opened()?.target, name)
+    }
+
     /// Copies anything but a directory.
-    pub(super) fn file(
+    fn file(
         &self,
         level: &Level,
         name: &OsStr,
@@ -207,31 +223,27 @@ impl<'a> TreeCopy<'a> {
         let target = &level.opened()?.target;
         let source = Source { dir: &level.source, name, metadata };
         report.files += 1;
-        report.bytes += if metadata.is_file() { metadata.size } else { 0 };
         if metadata.links <= 1 {
-            return copier.copy(source, target, name);
+            report.bytes += copier.copy(source, target, name)?;
+            return Ok(());
         }
         let group = self.links.group(&level.source, name, metadata);
         if copier.could_link(metadata)
             && self.links.may_be_linked(group)
-            && copier.link(source, target, name)?
+            && copier.link((&level.source, name), target, name)?
         {
             return Ok(());
         }
-        let mut is_first = false;
+        let mut bytes = None;
         let first = self.links.first(group, || {
-            is_first = true;
-            copier.copy_apart(source, target, name)?;
+            bytes = Some(copier.copy_apart(source, target, name)?);
             Ok(Arc::from(join_bytes(target.dir().path(), name)))
         })?;
-        if is_first {
-            return Ok(());
+        if bytes.is_none() && !self.link_to_first(&first, source, target.dir(), name)? {
+            bytes = Some(copier.copy_apart(source, target, name)?);
         }
-        if self.link_to_first(&first, source, target.dir(), name)? {
-            report.bytes -= if metadata.is_file() { metadata.size } else { 0 };
-            return Ok(());
-        }
-        copier.copy_apart(source, target, name)
+        report.bytes += bytes.unwrap_or(0);
+        Ok(())
     }
 
     /// Makes another name of what was copied; returns whether the file could take it.
