@@ -31,7 +31,9 @@ pub(crate) fn causes(old: Option<&Build>, new: &Build, recipe: &Recipes<'_>) -> 
     let mut causes: Vec<Option<Cause>> = Vec::with_capacity(new.steps.len());
     let mut roots: Vec<Option<usize>> = Vec::with_capacity(new.steps.len());
     for (index, step) in new.steps.iter().enumerate() {
-        let asked = is_missed(step) && !step.parts.is_empty();
+        // A step whose key is not known stands on one that would be run.
+        let is_open = matches!(step.fate, Fate::WouldRun | Fate::MayRun) && !step.inputs.is_empty();
+        let asked = is_missed(step) && (!step.parts.is_empty() || is_open);
         let found = asked.then(|| {
             let compared = Compared {
                 new: step,
@@ -79,7 +81,7 @@ impl Compared<'_> {
         let Some(old) = self.old else {
             return self.because_of_input().unwrap_or((Cause::NeverBuilt, None));
         };
-        if old.parts.is_empty() {
+        if old.parts.is_empty() || self.new.parts.is_empty() {
             return self.because_of_input().unwrap_or((Cause::NeverBuilt, None));
         }
         let old_parts = self.comparable(old);

@@ -107,7 +107,11 @@ pub(crate) fn solve(
     let dag = dag(graph, target);
     let solved = lathe_solver::solve(&dag, &worker, &cache, events, &stop, &options);
     cache.flush()?;
-    worker.flush()?;
+    // A dry run leaves what it found out about files to the build that follows: that one tells
+    // which of them changed.
+    if how.mode == Mode::Run {
+        worker.flush()?;
+    }
     let failed = match &solved.ending {
         Err(SolveError::Failed { node, .. }) => Some(node.index()),
         Ok(()) | Err(SolveError::Cancelled) => None,

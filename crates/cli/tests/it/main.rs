@@ -47,6 +47,7 @@ mod containers;
 mod copying;
 mod determinism;
 mod errors;
+mod explain;
 mod hostile;
 mod images;
 mod kill;
@@ -56,6 +57,7 @@ mod outputs;
 mod run;
 mod sharing;
 mod shipping;
+mod space;
 mod stages;
 mod tutorial;
 

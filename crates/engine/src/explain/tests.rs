@@ -106,6 +106,19 @@ fn only_the_root_cause_is_told_in_full() {
 }
 
 #[test]
+fn a_step_whose_key_is_not_known_stands_on_one_that_would_run() {
+    let old = build(vec![
+        step("[1/2] COPY --from=a /b /", Fate::Hit, &[], &[("file b", "1")]),
+        step("[2/2] RUN c", Fate::Hit, &[0], &[("command", "c"), ("input 0", "k")]),
+    ]);
+    let mut new = old.clone();
+    (new.steps[0].fate, new.steps[1].fate) = (Fate::WouldRun, Fate::MayRun);
+    new.steps[0].parts[0].1 = "2".to_owned();
+    new.steps[1].parts.clear();
+    assert_eq!(told(&old, &new), ["b changed", "because [1/2] would run"]);
+}
+
+#[test]
 fn a_base_image_that_moved_or_is_another_one_is_named() {
     let base = |name: &str, image: &str, manifest: &str| {
         let mut step = step(name, Fate::Ran, &[], &[("op", "image"), ("manifest", manifest)]);
