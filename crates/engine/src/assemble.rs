@@ -12,7 +12,7 @@ use lathe_solver::Solution;
 use lathe_store::SnapshotId;
 use lathe_worker::Output;
 
-use crate::{BuildRequest, Engine, Layering, Result, solve::Work};
+use crate::{BuildRequest, Engine, Layering, Result, images::refetch, solve::Work};
 
 /// The remark that BuildKit leaves in each history item; tools look for it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -79,6 +79,9 @@ pub(crate) fn assemble(
     background: Background,
 ) -> Result<(BuiltImage, u64)> {
     let Work { target, epoch, resolved, .. } = *work;
+    if background.form.is_some() {
+        bring_base(engine, work)?;
+    }
     background.finish()?;
     let chain = built_chain(engine, target, solution)?;
     let options = PackOptions { form: ExportSpec::packing(&request.exports), epoch };
@@ -97,6 +100,14 @@ pub(crate) fn assemble(
     let created = history.last().and_then(|item| item.created.clone());
     let history = lathe_oci::squash_history(history, target.config.history.len(), created, comment);
     make(engine, target, layers(engine, target, &[one], options)?, history)
+}
+
+/// Brings the layers of the base image whose bytes an output needs and that are not here any more.
+fn bring_base(engine: &Engine, work: &Work<'_>) -> Result<()> {
+    let Some(base) = &work.target.base else { return Ok(()) };
+    let Some(source) = work.resolved.sources.get(&base.manifest) else { return Ok(()) };
+    let layers = refetch::entries(&base.layers, &base.config.rootfs.diff_ids);
+    refetch::bring(engine, &source.reference, &layers)
 }
 
 /// Makes the image of layers on top of those of the base image.

@@ -26,6 +26,7 @@ mod list;
 mod near;
 mod pull;
 mod push;
+pub(crate) mod refetch;
 mod remove;
 mod tag;
 

@@ -20,8 +20,8 @@ use crate::{
     progress::{Progress, Watched},
 };
 
-/// Namespace of the memos that say which blob is a layer at a level.
-const AT_LEVEL: &str = "layer-level";
+/// Namespace of the memos that say which blob a layer became in a form.
+const IN_FORM: &str = "layer-form";
 
 /// The form without compression.
 pub(crate) const PLAIN: LayerForm = LayerForm { compression: Compression::None, level: None };
@@ -37,7 +37,11 @@ pub(crate) fn in_form(env: &Env<'_>, layer: Layer<'_>, form: LayerForm) -> Resul
 /// Returns the blob of a layer in a form, if it is there, or is that of a layer that is packed
 /// where it goes to (see [`is_virtual`]). One that has the compression already will do at whatever
 /// level if it came with a pulled image.
-pub(crate) fn found(store: &Store, layer: Layer<'_>, form: LayerForm) -> Result<Option<Descriptor>> {
+pub(crate) fn found(
+    store: &Store,
+    layer: Layer<'_>,
+    form: LayerForm,
+) -> Result<Option<Descriptor>> {
     let blob = &layer.entry.descriptor;
     let origin = layer.origin(store)?;
     if form.compression == Compression::None
@@ -46,12 +50,15 @@ pub(crate) fn found(store: &Store, layer: Layer<'_>, form: LayerForm) -> Result<
     {
         return Ok(Some(layer.entry.descriptor));
     }
-    let any_level = form.level.is_none() || origin.is_none();
-    if any_level && fits(blob, form) && store.has_blob(&blob.digest) {
-        return Ok(Some(blob.clone()));
+    // What is made here depends on what is asked for alone, not on what was made before.
+    if origin.is_some() || form.level.is_some() {
+        let remembered = remembered(store, layer.entry.diff_id, form)?;
+        if remembered.is_some() || origin.is_some() {
+            return Ok(remembered);
+        }
     }
-    if form.level.is_some() {
-        return remembered(store, layer.entry.diff_id, form);
+    if fits(blob, form) && store.has_blob(&blob.digest) {
+        return Ok(Some(blob.clone()));
     }
     let blobs = store.blobs_for_diff_id(layer.entry.diff_id)?;
     let found = blobs.into_iter().find(|blob| fits(blob, form) && store.has_blob(&blob.digest));
@@ -126,29 +133,25 @@ pub(crate) fn remember(
     blob: &Descriptor,
 ) -> Result<()> {
     store.record_diff(diff_id, blob)?;
-    if form.level.is_some() {
-        store.memo_put(AT_LEVEL, [(key(diff_id, form), to_json(blob))])?;
-    }
-    Ok(())
+    Ok(store.memo_put(IN_FORM, [(key(diff_id, form), to_json(blob))])?)
 }
 
 fn remembered(store: &Store, diff_id: DiffId, form: LayerForm) -> Result<Option<Descriptor>> {
-    let Some(memo) = store.memo_get(AT_LEVEL, &key(diff_id, form))? else { return Ok(None) };
+    let Some(memo) = store.memo_get(IN_FORM, &key(diff_id, form))? else { return Ok(None) };
     // A memo of another version is as good as none.
     let found: Option<Descriptor> = serde_json::from_slice(&memo).ok();
     Ok(found.filter(|blob| store.has_blob(&blob.digest)))
 }
 
 fn key(diff_id: DiffId, form: LayerForm) -> Vec<u8> {
-    let level = form.level.unwrap_or_default();
+    let level = form.level.map_or_else(|| "usual".to_owned(), |level| level.to_string());
     format!("{}/{}/{level}", diff_id.0, form.compression).into_bytes()
 }
 
 /// Returns a blob that is here and holds a layer, in whatever form.
 fn any_blob(store: &Store, layer: &LayerEntry) -> Result<Option<Descriptor>> {
     let known = store.blobs_for_diff_id(layer.diff_id)?;
-    let is_good =
-        |blob: &&Descriptor| store.has_blob(&blob.digest) && compression(blob).is_some();
+    let is_good = |blob: &&Descriptor| store.has_blob(&blob.digest) && compression(blob).is_some();
     Ok([&layer.descriptor].into_iter().chain(&known).find(is_good).cloned())
 }
 
@@ -184,12 +187,7 @@ fn converted<W: Write>(
 
 /// Packs a layer of a pulled image whose blob is gone: a tar that another tool made is rarely met
 /// byte by byte, but where it is, that is as good.
-fn foreign<W: Write>(
-    env: &Env<'_>,
-    layer: Layer<'_>,
-    form: LayerForm,
-    output: W,
-) -> Result<W> {
+fn foreign<W: Write>(env: &Env<'_>, layer: Layer<'_>, form: LayerForm, output: W) -> Result<W> {
     let missing = || Error::LayerMissing { digest: Box::new(layer.entry.descriptor.digest) };
     let snapshot = layer.snapshot(env.store)?.ok_or_else(missing)?;
     let origin = Origin { snapshot, epoch: None };

@@ -14,7 +14,6 @@
 //! of layers has only those without.
 
 use std::{
-    io,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -29,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Env, LayerForm, Result, blob,
-    origin::{Origin, PACKED, Told, WITH_EPOCH, pack},
+    origin::{Origin, PACKED, Told, WITH_EPOCH, digest},
 };
 
 /// Layers that are packed at once: each compresses with all cores, but reads with one.
@@ -203,7 +202,7 @@ pub(crate) fn make(
     // A plain blob is never needed: whoever wants the tar packs it to where it goes.
     let form = options.form.filter(|form| form.compression != Compression::None);
     let Some(form) = form else {
-        let (_, packed) = pack(env, origin, blob::PLAIN, told, io::sink())?;
+        let packed = digest(env, origin, told)?;
         return remember(env.store, origin, &packed);
     };
     let (descriptor, packed) = blob::pack_blob(env, origin, form, told)?;

@@ -60,5 +60,5 @@ pub use spec::{
     MediaTypes, PlatformSplit, Push, Recompress, SpecError, StoreSpec,
 };
 pub use squash::squash;
-pub use stored::{store_image, stored_image};
+pub use stored::{missing_layers, store_image, stored_image};
 pub use tree::Owners;

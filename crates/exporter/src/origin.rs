@@ -7,15 +7,15 @@
 use std::{fs, io::Write, os::unix::fs::MetadataExt as _, path::Path, thread};
 
 use lathe_event::TransferKind;
-use lathe_layer::{Compression, PackRequest, PackedStream};
+use lathe_layer::{Compression, PackRequest, PackedStream, Watch};
 use lathe_oci::{ChainId, DiffId, LayerEntry};
 use lathe_rootfs::Root;
 use lathe_store::{SnapshotId, Store};
 
 use crate::{
     Env, Error, LayerForm, Result,
-    layers::{epoch_layers, was_made_here},
-    progress::{Progress, Watched},
+    layers::{epoch_layers, known, was_made_here},
+    progress::Progress,
 };
 
 /// Topic of the memo that says that a snapshot's layer was made here.
@@ -83,7 +83,7 @@ pub(crate) fn diff_ids(entries: &[LayerEntry]) -> Vec<DiffId> {
 pub(crate) struct Told<'a> {
     /// Name for people.
     pub(crate) label: &'a str,
-    /// Bytes that are written, where that is known.
+    /// Bytes of the tar, where they are known.
     pub(crate) total: Option<u64>,
 }
 
@@ -95,16 +95,37 @@ pub(crate) fn pack<W: Write>(
     told: Told<'_>,
     output: W,
 ) -> Result<(W, PackedStream)> {
+    let LayerForm { compression, level } = form;
+    watched(env, origin, told, |request, watch| {
+        let request = PackRequest { compression, level, ..request };
+        lathe_layer::pack_watched(&request, output, watch)
+    })
+}
+
+/// Finds out what packing a layer would give.
+pub(crate) fn digest(env: &Env<'_>, origin: Origin, told: Told<'_>) -> Result<PackedStream> {
+    watched(env, origin, told, |request, watch| lathe_layer::digest_watched(&request, watch))
+}
+
+fn watched<T>(
+    env: &Env<'_>,
+    origin: Origin,
+    told: Told<'_>,
+    pack: impl FnOnce(PackRequest<'_>, Watch<'_>) -> lathe_layer::Result<T>,
+) -> Result<T> {
+    // A small layer is not looked into, so that the first look is here.
+    if env.cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
     let progress = Progress::start(env, TransferKind::Pack, told.label, told.total);
-    let output = Watched::new(output, &progress);
+    let watch = |done| {
+        progress.set(done);
+        progress.go_on()
+    };
     let packed = pack_request(env, origin.snapshot, |request| {
-        let LayerForm { compression, level } = form;
-        let request = PackRequest { compression, level, epoch: origin.epoch, ..request };
-        Ok(lathe_layer::pack_to(&request, output)?)
+        Ok(pack(PackRequest { epoch: origin.epoch, ..request }, &watch)?)
     });
-    let (output, packed) =
-        packed.map_err(|error| if env.cancel.is_cancelled() { Error::Cancelled } else { error })?;
-    Ok((output.inner, packed))
+    packed.map_err(|error| if env.cancel.is_cancelled() { Error::Cancelled } else { error })
 }
 
 /// As [`pack`], where it is known which layer it is.
@@ -119,7 +140,9 @@ pub(crate) fn pack_known<W: Write>(
     output: W,
 ) -> Result<W> {
     let label = diff_id.0.short();
-    let (output, packed) = pack(env, origin, form, Told { label: &label, total: None }, output)?;
+    let total = known(env.store, origin.snapshot, origin.epoch)?;
+    let total = total.map(|layer| layer.entry.descriptor.size);
+    let (output, packed) = pack(env, origin, form, Told { label: &label, total }, output)?;
     if packed.diff_id == diff_id {
         return Ok(output);
     }

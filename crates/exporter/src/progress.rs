@@ -51,6 +51,11 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Tells how many bytes there will be, once that is known.
+    pub(crate) fn total(&self, total: u64) {
+        self.events.emit(Event::TransferTotal { id: self.id, total });
+    }
+
     /// Returns an error when the user wants to stop.
     pub(crate) fn go_on(&self) -> io::Result<()> {
         if self.cancel.is_cancelled() { Err(io::Error::other("interrupted")) } else { Ok(()) }

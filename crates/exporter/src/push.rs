@@ -7,8 +7,8 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read, Write},
-    sync::{Condvar, Mutex, OnceLock, PoisonError, mpsc},
+    io::Write as _,
+    sync::{OnceLock, mpsc},
     thread,
 };
 
@@ -23,13 +23,13 @@ use crate::{
     layers::{AT_ONCE, at_once},
     origin::{Layer, diff_ids},
     progress::Progress,
+    push::sending::Gate,
 };
+
+mod sending;
 
 /// Uploads at once; docker has five by default.
 const UPLOADS: usize = 4;
-
-/// Pieces of a layer that are made and not sent yet, at most: of a few hundred kilobytes each.
-const PIECES: usize = 16;
 
 /// Largest manifest that is read, in bytes.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -94,7 +94,7 @@ pub(crate) fn push_formed(
         client: &client,
         target: &target,
         sources: OnceLock::new(),
-        gate: Gate { free: Mutex::new(AT_ONCE), changed: Condvar::new() },
+        gate: Gate::new(AT_ONCE),
     };
     let layers = cx.push_layers(&image.layers, form)?;
     let blobs = layers.iter().map(|layer| layer.entry.descriptor.clone()).collect();
@@ -104,7 +104,8 @@ pub(crate) fn push_formed(
     let manifest = client.push_manifest(&target, media_type, image.manifest.bytes())?;
     record_pushed(env.store, image.id(), &target, &manifest.digest)?;
     let entries = image.layers.iter().cloned();
-    let layers = layers.into_iter().zip(entries).map(|(layer, entry)| PushedLayer { entry, ..layer });
+    let layers =
+        layers.into_iter().zip(entries).map(|(layer, entry)| PushedLayer { entry, ..layer });
     let report = PushReport { reference: target, manifest, layers: layers.collect() };
     Ok((image, report))
 }
@@ -174,27 +175,35 @@ impl Cx<'_> {
     /// Makes the blob of a layer and sends it meanwhile.
     fn push_new(&self, layer: Layer<'_>, form: LayerForm) -> Result<PushedLayer> {
         let _turn = self.gate.enter();
-        let (sender, pieces) = mpsc::sync_channel(PIECES);
+        let label = layer.entry.diff_id.0.short();
+        let progress = Progress::start(self.env, TransferKind::Upload, &label, None);
+        let sending = |done| progress.set(done);
+        let (mut output, mut content) = sending::channel();
         let (told, done) = mpsc::channel();
         let (made, sent) = thread::scope(|scope| {
+            let sending = &sending;
             let upload = scope.spawn(move || {
-                let mut content = Pieces { pieces, present: Vec::new(), at: 0 };
                 // An error there is the end here: who made the blob has it in the store.
                 let descriptor = move || done.recv().ok();
-                self.client.stream_blob(self.target, &mut content, descriptor, &|_| ())
+                self.client.stream_blob(self.target, &mut content, descriptor, sending)
             });
-            let mut output = io::BufWriter::with_capacity(PIECE, Sending(Some(sender)));
             let made = blob::make(self.env, layer, form, &mut output).and_then(|made| {
-                output.flush().map_err(Error::io("send", &self.env.store.blob_path(&made.digest)))?;
+                output
+                    .flush()
+                    .map_err(Error::io("send", &self.env.store.blob_path(&made.digest)))?;
                 Ok(made)
             });
+            drop(output);
             match &made {
-                Ok(made) => drop(told.send(made.clone())),
+                Ok(made) => {
+                    progress.total(made.size);
+                    drop(told.send(made.clone()));
+                }
                 Err(_) => drop(told),
             }
-            drop(output);
             (made, upload.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
+        drop(progress);
         let made = made?;
         match sent {
             Ok(()) => Ok(pushed(layer, made, Pushed::Uploaded, None)),
@@ -236,72 +245,6 @@ fn pushed(
 ) -> PushedLayer {
     let entry = LayerEntry { diff_id: layer.entry.diff_id, descriptor };
     PushedLayer { entry, outcome, from: from.cloned() }
-}
-
-/// Bytes that go to the sending thread at a time.
-const PIECE: usize = 256 * 1024;
-
-/// Lets a few in at a time: whoever compresses has all cores busy, and buffers for each.
-struct Gate {
-    free: Mutex<usize>,
-    changed: Condvar,
-}
-
-/// A place behind the gate.
-struct Turn<'a>(&'a Gate);
-
-impl Gate {
-    fn enter(&self) -> Turn<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_while(free, |free| *free == 0);
-        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Turn(self)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.changed.notify_one();
-    }
-}
-
-/// Hands bytes to another thread; when that one is gone they go nowhere.
-struct Sending(Option<mpsc::SyncSender<Vec<u8>>>);
-
-impl Write for Sending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(sender) = &self.0
-            && sender.send(bytes.to_vec()).is_err()
-        {
-            self.0 = None;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What another thread hands over.
-struct Pieces {
-    pieces: mpsc::Receiver<Vec<u8>>,
-    present: Vec<u8>,
-    at: usize,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.present.len() {
-            // An error of the channel is the end.
-            self.present = self.pieces.recv().unwrap_or_default();
-            self.at = 0;
-        }
-        let count = (&self.present[self.at..]).read(buffer)?;
-        self.at += count;
-        Ok(count)
-    }
 }
 
 /// Returns which other repositories of the target's registry have which layers (by digest of the

@@ -5,7 +5,11 @@ use lathe_oci::{
 };
 use lathe_store::{ImageRecord, Store};
 
-use crate::{Env, Result, blob, documents::to_json, origin::Layer};
+use crate::{
+    Env, Result, blob,
+    documents::to_json,
+    origin::{Layer, diff_ids},
+};
 
 /// Largest manifest or config that is read, in bytes: the limit of the common registries.
 const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -55,6 +59,22 @@ pub(crate) fn record_digest_name(
         store.put_image(record)?;
     }
     Ok(())
+}
+
+/// Returns what can be had nowhere in the store of these layers (all of an image, the lowest
+/// first): blobs of a pulled image that were pruned while its files stayed.
+pub fn missing_layers(store: &Store, layers: &[LayerEntry]) -> Result<Vec<Descriptor>> {
+    let diff_ids = diff_ids(layers);
+    let mut missing = Vec::new();
+    for layer in Layer::all(layers, &diff_ids) {
+        let is_here = blob::is_available(store, layer)?
+            || layer.origin(store)?.is_some()
+            || store.blob_for_diff_id(layer.entry.diff_id)?.is_some();
+        if !is_here {
+            missing.push(layer.entry.descriptor.clone());
+        }
+    }
+    Ok(missing)
 }
 
 /// Returns an image of the store with all its layers there: as blobs, or to be packed where they

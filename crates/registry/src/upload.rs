@@ -418,12 +418,7 @@ impl<'a> Upload<'a> {
     }
 
     fn stream(&self, offset: u64, length: u64) -> Body<'_> {
-        Body::Stream {
-            source: self.source,
-            offset,
-            length: Some(length),
-            progress: self.progress,
-        }
+        Body::Stream { source: self.source, offset, length: Some(length), progress: self.progress }
     }
 
     /// Ends a session that is not wanted; the registry would do so by itself some day.

@@ -148,7 +148,8 @@ mod tests {
         let arrival = Arrival::default();
         let read = thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                let mut reader = arrival.open(|| File::open("/nowhere").map_err(|_| Error::Cancelled))?;
+                let mut reader =
+                    arrival.open(|| File::open("/nowhere").map_err(|_| Error::Cancelled))?;
                 let mut bytes = Vec::new();
                 Ok::<_, Error>(reader.read_to_end(&mut bytes).map(|_| bytes))
             });

@@ -51,7 +51,7 @@ fn fits(image: &ImageRecord, platform: Option<&Platform>) -> bool {
 }
 
 /// Returns under which name the blobs of an image may be had.
-fn source_of(image: &ImageRecord) -> Result<Reference> {
+pub(super) fn source_of(image: &ImageRecord) -> Result<Reference> {
     let known = image.repo_digests.first().or_else(|| image.names.first());
     let reference = known.map(|name| Reference::parse(name)).transpose()?;
     Ok(reference.unwrap_or(nameless()?).with_digest(image.manifest.digest))

@@ -12,6 +12,7 @@ use super::{
     adopt::{adopt, nameless},
     find,
     find::is_id_of,
+    refetch::bring_layers,
 };
 use crate::Engine;
 
@@ -33,6 +34,9 @@ pub fn save(engine: &Engine, images: &[String], destination: &Destination) -> Re
                 None => chosen.push((image, name.into_iter().collect())),
             }
         }
+    }
+    for (image, _) in &chosen {
+        bring_layers(engine, image)?;
     }
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);

@@ -6,7 +6,7 @@ use lathe_exporter::PushReport;
 use lathe_oci::Reference;
 use lathe_registry::Pushed;
 
-use super::{Error, Result, find::by_name};
+use super::{Error, Result, find::by_name, refetch::bring_layers};
 use crate::Engine;
 
 /// Returns the line that docker prints at the beginning.
@@ -45,6 +45,7 @@ pub fn push(engine: &Engine, name: &str) -> Result<PushReport> {
     let reference = Reference::parse(name)?.with_default_tag();
     let image = by_name(&engine.store, &reference)?
         .ok_or_else(|| Error::NotTagged(reference.familiar_name()))?;
+    bring_layers(engine, &image)?;
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);
     let image = lathe_exporter::stored_image(&env, &image)?;

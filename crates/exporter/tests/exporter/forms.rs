@@ -62,7 +62,7 @@ fn plain_layer(fixture: &Fixture, snapshot: SnapshotId) -> Vec<u8> {
     write_archive(&fixture.env(), &images, ArchiveForm::Oci, &Destination::File(path.clone()))
         .unwrap();
     let mut archive = tar::Archive::new(fs::File::open(path).unwrap());
-    let hex = image.layers[0].diff_id.0.hex().to_owned();
+    let hex = image.layers[0].diff_id.0.hex();
     let is_layer = |entry: &tar::Entry<'_, fs::File>| entry.path().unwrap().ends_with(&hex);
     let mut layer = archive.entries().unwrap().map(Result::unwrap).find(is_layer).unwrap();
     let mut bytes = Vec::new();
@@ -148,9 +148,8 @@ fn packing_in_a_form_and_converting_to_it_is_the_same() {
         (",compression-level=1", LayerForm { compression: Compression::Gzip, level: Some(1) }),
     ] {
         for epoch in [None, Some(1_000_000)] {
-            let made = |form| {
-                layers(&fixture.env(), &[], &[base], PackOptions { form, epoch }).unwrap()
-            };
+            let made =
+                |form| layers(&fixture.env(), &[], &[base], PackOptions { form, epoch }).unwrap();
             let image = assemble(made(None));
             let folder = fixture.path(&format!("out{epoch:?}"));
             let (_, manifest, _) = layout(&fixture.env(), &image, &folder, options, &[]);

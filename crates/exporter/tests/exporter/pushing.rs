@@ -2,9 +2,7 @@
 
 use std::io::Read as _;
 
-use lathe_exporter::{
-    ExportRequest, ExportSpec, Owners, export, push, store_image,
-};
+use lathe_exporter::{ExportRequest, ExportSpec, Owners, export, push, store_image};
 use lathe_oci::{Digest, MediaType, Reference};
 use lathe_registry::Pushed;
 use lathe_testkit::{
@@ -179,7 +177,7 @@ fn a_registry_takes_a_layer_while_it_is_made() {
     let test = "a_registry_takes_a_layer_while_it_is_made";
     let Some(fixture) = Fixture::new(test) else { return };
     let Some(registry) = DebianRegistry::start(test, Users::All).unwrap() else { return };
-    let text: String = (0..200_000).map(|number: u32| format!("{number} ")).collect();
+    let text = (0..200_000).map(|number: u32| number.to_string()).collect::<Vec<_>>().join(" ");
     let snapshot = fixture.snapshot(None, &[("text", &text)]);
     let image = fixture.image(&[snapshot]);
     store_image(&fixture.store, &image, &[name("app")], 0).unwrap();
