@@ -14,6 +14,9 @@ const SHARED_MEMORY: &str = "/dev/shm";
 /// What the contexts and the stores of the tools take when most of them are there.
 const ROOM: u64 = 9 << 30;
 
+/// Memory that is left for the tools themselves.
+const SPARE: u64 = 2 << 30;
+
 /// A folder that goes with its value.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -23,15 +26,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes a folder on a tmpfs that has room for all, else one for temporary files.
+    /// Makes a folder on a tmpfs if there is memory for all of it, else one for temporary files.
     pub(super) fn make() -> Result<Self> {
-        let (base, kind) = if has_room(Path::new(SHARED_MEMORY)) {
-            (PathBuf::from(SHARED_MEMORY), "tmpfs")
-        } else {
-            (std::env::temp_dir(), "disk")
-        };
-        let folder = base.join(format!("lathe-bench-{}", std::process::id()));
+        let name = format!("lathe-bench-{}", std::process::id());
+        let has_memory = available_memory().is_some_and(|bytes| bytes > ROOM + SPARE);
+        let shared = Path::new(SHARED_MEMORY);
+        let is_shared = has_memory && has_room(shared);
+        let folder = if is_shared { shared.join(&name) } else { std::env::temp_dir().join(&name) };
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        // Containers often have a small one only.
+        let is_tmpfs = is_shared || has_memory && mount_tmpfs(&folder);
+        let kind = if is_tmpfs { "tmpfs" } else { "disk" };
         println!("work and stores of the tools: {} ({kind})", folder.display());
         Ok(Self { folder, kind })
     }
@@ -47,11 +52,18 @@ impl Drop for Place {
     }
 }
 
-/// Returns whether a file system is there, has room, and has the memory that this room would take.
+/// Returns whether a file system is there and has room.
 fn has_room(folder: &Path) -> bool {
     let free = |state: StatVfs| state.f_bavail * state.f_frsize;
     statvfs(folder).is_ok_and(|state| free(state) > ROOM)
-        && available_memory().is_some_and(|bytes| bytes > ROOM + (2 << 30))
+}
+
+/// Mounts a tmpfs, which only root may; returns whether it is there.
+fn mount_tmpfs(folder: &Path) -> bool {
+    // Files of the largest context, twice.
+    let size = format!("size={},nr_inodes=4m", 2 * ROOM);
+    let mount = Cmd::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder);
+    sh::is_root() && mount.succeeds()
 }
 
 /// Returns the bytes of memory that could be had, as the kernel guesses.

@@ -13,7 +13,7 @@ use crate::sh::Cmd;
 
 /// Rounds of what takes no longer than this, in seconds, once.
 const SHORT: f64 = 4.0;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// A kind of work.
 pub(super) struct Kind {

@@ -1,6 +1,6 @@
 //! Plots as SVG, made by hand: two panels side by side, cost per unit and peak memory, over the number of units.
 //!
-//! The units' axis is logarithmic, the others begin at zero: what stays flat is a level line. Colors come from a
+//! The axes of units and of time are logarithmic, that of memory begins at zero: what stays flat is a level line. Colors come from a
 //! style sheet in the file, with one set for light pages and one for dark ones.
 
 use std::fmt::Write as _;
@@ -28,6 +28,48 @@ struct Panel {
     title: String,
     value: fn(Point) -> f64,
     show: fn(f64) -> String,
+    scale: fn(&[f64]) -> Axis,
+}
+
+/// The axis of the values.
+struct Axis {
+    low: f64,
+    high: f64,
+    is_logarithmic: bool,
+    /// Where lines are drawn.
+    ticks: Vec<f64>,
+}
+
+impl Axis {
+    /// From zero to a round number.
+    fn linear(values: &[f64]) -> Self {
+        let high = nice(values.iter().copied().fold(0.0, f64::max));
+        Self { low: 0.0, high, is_logarithmic: false, ticks: vec![0.0, high / 2.0, high] }
+    }
+
+    /// From one power of ten to another.
+    fn logarithmic(values: &[f64]) -> Self {
+        let logarithms = values.iter().map(|value| value.max(1e-9).log10());
+        let (low, high) = ends(logarithms);
+        let (low, high) = (low.floor(), high.ceil().max(low.floor() + 1.0));
+        let mut ticks = vec![low];
+        while ticks.last().is_some_and(|last| *last < high - 0.5) {
+            ticks.push(ticks[ticks.len() - 1] + 1.0);
+        }
+        let ticks = ticks.into_iter().map(|power| 10_f64.powf(power)).collect();
+        Self { low, high, is_logarithmic: true, ticks }
+    }
+
+    /// Returns how high a value is on the page.
+    fn y(&self, value: f64) -> f64 {
+        let value = if self.is_logarithmic { value.max(1e-9).log10() } else { value };
+        TOP + PANEL_HEIGHT * (1.0 - (value - self.low) / (self.high - self.low))
+    }
+}
+
+/// Returns the least and the greatest of some numbers.
+fn ends(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
+    numbers.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)))
 }
 
 /// Draws series, which have the same numbers of units.
@@ -42,12 +84,14 @@ pub(super) fn draw(unit: &str, all: &[Series]) -> String {
             title: format!("time per {unit}"),
             value: |point| point.seconds / units(point),
             show: time,
+            scale: Axis::logarithmic,
         },
         Panel {
             left: LEFTS[1],
             title: "peak memory".to_owned(),
             value: |point| point.megabytes,
             show: |megabytes| format!("{megabytes:.0} MB"),
+            scale: Axis::linear,
         },
     ];
     for panel in &panels {
@@ -61,27 +105,24 @@ pub(super) fn draw(unit: &str, all: &[Series]) -> String {
 impl Panel {
     fn draw(&self, unit: &str, all: &[Series], svg: &mut String) {
         let points = || all.iter().flat_map(|series| series.points.iter().copied());
-        let top = nice(points().map(self.value).fold(0.0, f64::max));
-        let ends = points().map(|point| units(point).log10());
-        let (first, last) =
-            ends.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)));
+        let values: Vec<f64> = points().map(self.value).collect();
+        let axis = (self.scale)(&values);
+        let (first, last) = ends(points().map(|point| units(point).log10()));
         let span = if last > first { last - first } else { 1.0 };
         let x = |point: Point| self.left + PANEL_WIDTH * (units(point).log10() - first) / span;
-        let y = |value: f64| TOP + PANEL_HEIGHT * (1.0 - value / top);
 
         let mut put = |line: String| {
             svg.push_str(&line);
             svg.push('\n');
         };
         put(format!("<text class=\"t\" x=\"{}\" y=\"16\">{}</text>", self.left, self.title));
-        for part in [0.0, 0.5, 1.0] {
-            let (at, end) = (y(top * part), self.left + PANEL_WIDTH);
+        for tick in &axis.ticks {
+            let (at, end) = (axis.y(*tick), self.left + PANEL_WIDTH);
             put(format!(
                 "<line class=\"g\" x1=\"{}\" y1=\"{at:.1}\" x2=\"{end}\" y2=\"{at:.1}\"/>",
                 self.left
             ));
-            let label = (self.show)(top * part);
-            let label = if part > 0.0 { label } else { "0".to_owned() };
+            let label = (self.show)(*tick).replace(".00 ", " ").replace(".0 ", " ");
             put(format!(
                 "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
                 self.left - 6.0,
@@ -104,7 +145,7 @@ impl Panel {
         for (number, series) in all.iter().enumerate() {
             let mut path = String::new();
             for point in &series.points {
-                write!(path, " {:.1},{:.1}", x(*point), y((self.value)(*point)))
+                write!(path, " {:.1},{:.1}", x(*point), axis.y((self.value)(*point)))
                     .expect("a string can be written to");
             }
             put(format!("<polyline class=\"l s{number}\" points=\"{}\"/>", path.trim_start()));
@@ -112,7 +153,7 @@ impl Panel {
                 put(format!(
                     "<circle class=\"p{number}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"><title>{}: {}</title></circle>",
                     x(*point),
-                    y((self.value)(*point)),
+                    axis.y((self.value)(*point)),
                     grouped(point.units),
                     (self.show)((self.value)(*point))
                 ));
@@ -163,6 +204,6 @@ mod tests {
         let point = |units, seconds| Point { units, seconds, megabytes: 1.0 };
         let points = vec![point(10, 1.0), point(100, 10.0), point(1000, 100.0)];
         let svg = draw("step", &[Series { what: "x".to_owned(), points, missing: Vec::new() }]);
-        assert!(svg.contains("points=\"70.0,34.0 212.5,34.0 355.0,34.0\""), "{svg}");
+        assert!(svg.contains("points=\"70.0,174.0 212.5,174.0 355.0,174.0\""), "{svg}");
     }
 }

@@ -75,15 +75,21 @@ pub(super) fn changed(world: &World<'_>) -> Result<Vec<Row>> {
         fs::write(&source, format!("{text}// {word}\n"))
             .with_context(|| format!("write {}", source.display()))
     };
+    for tool in &world.tools {
+        tool.build(&job).run()?;
+    }
+    let commands = commands(world, &job)?;
+    let mut by_hand = Vec::new();
     let figures = measure::in_turn(&world.tools, world.rounds, |tool, round| {
-        if round == 0 {
-            tool.build(&job).run()?;
+        if tool.name() == "lathe" && !commands.is_empty() {
+            by_hand.push(commands.iter().map(measure::seconds).sum::<Result<f64>>()?);
         }
         change(&format!("{} {round}", tool.name()))?;
         measure::seconds(&tool.build(&job))
     })?;
-    let npm = commands(world, &job)?;
     fs::write(&source, &text).with_context(|| format!("write {}", source.display()))?;
+    place::remove(&world.folder().join("floor"));
+    let npm = (!by_hand.is_empty()).then(|| measure::median(&by_hand));
 
     let own = |figure: &Option<f64>| Some((figure.as_ref()? - npm?) * 1e3);
     let own: Vec<Option<f64>> = figures.iter().map(own).collect();
@@ -96,13 +102,13 @@ pub(super) fn changed(world: &World<'_>) -> Result<Vec<Row>> {
     Ok(vec![total, Row::new("c'", what, Unit::Milliseconds, own).at_most(60.0)])
 }
 
-/// Returns the seconds that the commands of those steps take that a change of a source file makes run again.
+/// Returns the commands of those steps that a change of a source file makes run again; none where they cannot run.
 ///
 /// They run in the same root file systems, each in namespaces and an overlay made by hand, as no builder could
 /// start them with less.
-fn commands(world: &World<'_>, job: &Job) -> Result<Option<f64>> {
+fn commands(world: &World<'_>, job: &Job) -> Result<Vec<Cmd>> {
     if !place::may_mount() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let builder = world.folder().join("floor/builder");
     let production = world.folder().join("floor/production");
@@ -111,15 +117,10 @@ fn commands(world: &World<'_>, job: &Job) -> Result<Option<f64>> {
     // What the steps are about to make is there already: a user that exists cannot be added.
     let add =
         "deluser nodejs; delgroup nodejs; addgroup -g 1001 -S nodejs && adduser -S nodejs -u 1001";
-    let steps =
-        [floor::alone(&builder, "/app", "npm run build")?, floor::alone(&production, "/app", add)?];
-    let mut samples = Vec::new();
-    for _ in 0..world.rounds {
-        let seconds = steps.iter().map(measure::seconds).sum::<Result<f64>>()?;
-        samples.push(seconds);
-    }
-    place::remove(&world.folder().join("floor"));
-    Ok(Some(measure::median(&samples)))
+    Ok(vec![
+        floor::alone(&builder, "/app", "npm run build")?,
+        floor::alone(&production, "/app", add)?,
+    ])
 }
 
 /// Writes the root file system of a build to a folder.
