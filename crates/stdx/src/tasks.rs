@@ -74,11 +74,6 @@ impl<T: Send, E: Send> Tasks<T, E> {
         }
     }
 
-    /// Returns whether a task failed, so that going on is in vain.
-    pub fn is_stopped(&self) -> bool {
-        self.lock().stopped
-    }
-
     fn lock(&self) -> MutexGuard<'_, State<T, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,7 +137,9 @@ impl<T: Send, E: Send> Drop for Running<'_, T, E> {
 
 #[cfg(test)]
 mod tests {
+    use super::Tasks;
     use super::parallel_tasks;
+    use std::sync::atomic::AtomicBool;
     use std::sync::atomic::AtomicU64;
     use std::sync::atomic::Ordering;
 
@@ -210,17 +207,21 @@ mod tests {
     #[should_panic(expected = "a scoped thread panicked")]
     fn a_panic_of_a_task_is_not_waited_for() {
         let here = std::thread::current().id();
-        let work = |(): &mut (), depth: u32, tasks: &super::Tasks<u32, ()>| {
-            if depth == 0 {
-                tasks.add([1; 100], 1_000_000);
+        let panics = AtomicBool::new(false);
+        let work = |(): &mut (), is_first: bool, tasks: &Tasks<bool, ()>| {
+            if is_first {
+                tasks.add([false; 100], 1_000_000);
+            } else if std::thread::current().id() == here {
+                while !panics.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+            } else {
+                panics.store(true, Ordering::Relaxed);
+                panic!("on the other thread");
             }
-            while depth == 1 && std::thread::current().id() == here && !tasks.is_stopped() {
-                std::thread::yield_now();
-            }
-            assert!(depth == 0 || std::thread::current().id() == here, "only there");
             Ok(())
         };
-        let result = parallel_tasks(0, 2, || (), work);
+        let result = parallel_tasks(true, 2, || (), work);
         assert_eq!(result, Ok(()), "the panic goes on");
     }
 }
