@@ -1,5 +1,6 @@
 //! Changes of files: `COPY`, `ADD`, `WORKDIR`, heredocs.
 
+mod again;
 mod link;
 mod reuse;
 
@@ -28,7 +29,10 @@ use crate::{
     select::{Selected, Tree},
 };
 
-use self::reuse::landing;
+use self::{
+    again::{Again, Changed},
+    reuse::landing,
+};
 
 impl Worker<'_> {
     pub(crate) fn files(&self, node: NodeId, op: &FileOp, inputs: &[Output]) -> Result<Output> {
@@ -41,18 +45,22 @@ impl Worker<'_> {
         }
         let mut canvas = Canvas::new(self.snapshots.prepare(base)?);
         let landing = known.as_ref().map(|_| landing(op, canvas.root()?)).transpose()?;
-        let mut first_copy = true;
-        for action in &op.actions {
-            match action {
-                FileAction::Copy(copy) => {
-                    self.copy(node, copy, inputs, &mut canvas, first_copy)?;
-                    first_copy = false;
+        let mut again = None;
+        if let [FileAction::Copy(copy)] = op.actions.as_slice() {
+            again = self.only_copy(node, copy, inputs, base, &mut canvas)?;
+        } else {
+            for action in &op.actions {
+                match action {
+                    FileAction::Copy(copy) => self.copy(node, copy, inputs, &mut canvas)?,
+                    FileAction::MakeDir(dir) => self.make_dir(dir, canvas.root()?)?,
+                    FileAction::MakeFile(file) => self.make_file(file, canvas.root()?)?,
                 }
-                FileAction::MakeDir(dir) => self.make_dir(dir, canvas.root()?)?,
-                FileAction::MakeFile(file) => self.make_file(file, canvas.root()?)?,
             }
         }
         let snapshot = canvas.commit()?;
+        if let Some(again) = again {
+            self.remember_sources(&again, snapshot)?;
+        }
         if let (Some(known), Some(landing)) = (known, landing) {
             self.remember(&known, &landing, snapshot)?;
         }
@@ -95,36 +103,74 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Copies into a snapshot that nothing else goes into: what is there already may be linked.
+    /// Returns what is to be remembered about it.
+    fn only_copy(
+        &self,
+        node: NodeId,
+        action: &CopyAction,
+        inputs: &[Output],
+        base: Option<SnapshotId>,
+        canvas: &mut Canvas,
+    ) -> Result<Option<Again>> {
+        let input = action.from.0 as usize;
+        let place = self.place(node, input);
+        match &inputs[input] {
+            Output::Context(context) => {
+                let tree = Tree::Context(context);
+                let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
+                let selected = tree.find(&action.select, style_of(action), &place)?;
+                let again = self.again(node, action, context, tree, &selected, base)?;
+                let changed = match &again {
+                    Some(again) => self.repeat(again, action, base, canvas)?,
+                    None => None,
+                };
+                let how = How { owner, identity: None, changed: changed.as_ref() };
+                self.copy_selected(tree, action, &selected, &how, canvas.root()?)?;
+                Ok(again)
+            }
+            Output::Snapshot(snapshot) => {
+                let mounted = self.snapshots.view(*snapshot)?;
+                let root = Root::open(mounted.path())?;
+                let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
+                let tree = Tree::Snapshot(&root);
+                let selected = tree.find(&action.select, style_of(action), &place)?;
+                if !self.link(*snapshot, action, &selected, &root, canvas)? {
+                    let identity = self.identity(*snapshot);
+                    let how = How { owner, identity: Some(&identity), changed: None };
+                    self.copy_selected(tree, action, &selected, &how, canvas.root()?)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
     fn copy(
         &self,
         node: NodeId,
         action: &CopyAction,
         inputs: &[Output],
         canvas: &mut Canvas,
-        may_link: bool,
     ) -> Result<()> {
         let input = action.from.0 as usize;
         let place = self.place(node, input);
+        let to = canvas.root()?;
+        let owner = owner_of(to, action.owner.as_deref())?;
+        let how = How { owner, identity: None, changed: None };
         match &inputs[input] {
             Output::Context(context) => {
                 let tree = Tree::Context(context);
-                let to = canvas.root()?;
-                let owner = owner_of(to, action.owner.as_deref())?;
                 let selected = tree.find(&action.select, style_of(action), &place)?;
-                self.copy_selected(tree, action, &selected, owner, None, to)
+                self.copy_selected(tree, action, &selected, &how, to)
             }
             Output::Snapshot(snapshot) => {
                 let mounted = self.snapshots.view(*snapshot)?;
                 let root = Root::open(mounted.path())?;
                 let tree = Tree::Snapshot(&root);
-                let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
                 let selected = tree.find(&action.select, style_of(action), &place)?;
-                if may_link && self.link(*snapshot, action, &selected, &root, canvas)? {
-                    return Ok(());
-                }
                 let identity = self.identity(*snapshot);
-                let identity = Some(&identity as Identity<'_>);
-                self.copy_selected(tree, action, &selected, owner, identity, canvas.root()?)
+                let how = How { identity: Some(&identity), ..how };
+                self.copy_selected(tree, action, &selected, &how, to)
             }
         }
     }
@@ -147,10 +193,10 @@ impl Worker<'_> {
         tree: Tree<'_>,
         action: &CopyAction,
         selected: &Selected,
-        asked: Option<Owner>,
-        identity: Option<Identity<'_>>,
+        how: &How<'_>,
         to: &Root,
     ) -> Result<()> {
+        let How { owner: asked, identity, changed } = *how;
         // Owners of the context's files are the user's matter.
         let owner = asked.or(matches!(tree, Tree::Context(_)).then_some(Owner::ROOT));
         let mode = mode_of(action.mode.as_deref())?;
@@ -165,8 +211,10 @@ impl Worker<'_> {
             {
                 continue;
             }
-            let filter =
-                |below: &Path, kind: FileKind| self.choose(tree, selected, found, below, kind);
+            let filter = |below: &Path, kind: FileKind| {
+                let selection = self.choose(tree, selected, found, below, kind);
+                changed.map_or(selection, |changed| selection.and(changed.select(below, kind)))
+            };
             copy(&CopyRequest {
                 from: tree.root(),
                 source: &found.path,
@@ -248,6 +296,16 @@ impl Canvas {
         drop(self.shown);
         Ok(self.active.commit()?)
     }
+}
+
+/// How what is selected is copied, apart from what the action says.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    /// The owner that the action names, as numbers.
+    owner: Option<Owner>,
+    identity: Option<Identity<'a>>,
+    /// What is to be copied, where that is not all.
+    changed: Option<&'a Changed>,
 }
 
 fn owner_of(root: &Root, spec: Option<&str>) -> Result<Option<Owner>> {

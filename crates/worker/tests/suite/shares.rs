@@ -14,13 +14,14 @@ use lathe_tree::Timestamp;
 use super::copies::{can_chown, parse};
 use super::{Bench, Case, Request, dump, list, plant};
 
-pub(crate) const CASES: [(&str, Case); 6] = [
+pub(crate) const CASES: [(&str, Case); 7] = [
     ("copies_between_snapshots_are_links", copies_are_links),
     ("links_and_copies_give_the_same_files", links_and_copies_give_the_same),
     ("names_of_different_layers_stay_different_files", names_stay_different),
     ("a_copy_on_a_similar_base_shares_changes", a_copy_on_a_similar_base_shares),
     ("a_copy_on_a_different_base_is_made_again", a_copy_on_a_different_base_is_made),
     ("what_lies_in_the_same_layer_is_digested_once", digests_are_by_layer),
+    ("what_did_not_change_in_a_context_is_linked", unchanged_files_are_linked),
 ];
 
 /// Copies from one snapshot onto another.
@@ -231,4 +232,59 @@ fn digests_are_by_layer(bench: &Bench) {
     fs::write(file, "changed behind its back").expect("write");
     assert_eq!(key(top, "COPY app/m /o"), before);
     assert_ne!(key(top, "COPY app /o"), whole, "the top layer is another one");
+}
+
+/// Waits until the clock shows a time that no change before has: files that changed just now are
+/// not remembered.
+fn let_time_pass() {
+    let start = std::time::Instant::now();
+    while start.elapsed() < std::time::Duration::from_millis(80) {
+        std::thread::yield_now();
+    }
+}
+
+fn unchanged_files_are_linked(bench: &Bench) {
+    let context = bench.context();
+    super::copies::set_context(
+        bench,
+        &["c/a/f=1", "c/a/g=2", "c/b/h=3", "c/b/l->h", "c/top=4", "c/e/x=5", "c/k/z=6"],
+    );
+    let base = bench.base(|root| plant(root, &["o/kept=1", "o/a/f=old"]));
+    bench.snapshots.view(base).expect("view");
+    if is_native(bench) {
+        return println!("SKIP what_did_not_change_in_a_context_is_linked: no overlay here");
+    }
+    let copy = |base: Option<SnapshotId>, command: &str| {
+        let index = base.map(|_| InputIndex(0));
+        let op = FileOp { base: index, actions: vec![FileAction::Copy(parse(command))] };
+        bench.run_with(Request::new(Op::File(op), base)).snapshot()
+    };
+    let inode = |snapshot: SnapshotId, path: &str| {
+        fs::metadata(bench.snapshots.changes(snapshot).join(path)).expect("stat").ino()
+    };
+    let see = |snapshot| look(bench.snapshots.view(snapshot).expect("view").path());
+    for (base, command) in [(None, "COPY c /o"), (Some(base), "COPY --chmod=700 c /o")] {
+        super::copies::set_context(
+            bench,
+            &["c/a/f=1", "c/a/g=2", "c/b/h=3", "c/b/l->h", "c/top=4", "c/e/x=5", "c/k/z=6"],
+        );
+        let_time_pass();
+        let first = copy(base, command);
+        let before = see(first);
+        plant(&context, &["c/a/f=new", "c/n/y=7"]);
+        fs::remove_dir_all(context.join("c/e")).expect("remove");
+        fs::remove_dir_all(context.join("c/k")).expect("remove");
+        plant(&context, &["c/k=8"]);
+        let second = copy(base, command);
+        assert_eq!(inode(first, "o/b/h"), inode(second, "o/b/h"), "{command}");
+        assert_ne!(inode(first, "o/a/g"), inode(second, "o/a/g"), "{command}");
+        // The same from the beginning.
+        let mut fresh = see(copy(base, &command.replace("COPY", "COPY --exclude=none")));
+        let found = see(second);
+        let time = found["o"].2;
+        fresh.get_mut("o").expect("it is made").2 = time;
+        fresh.get_mut("o").expect("it is made").3 = found["o"].3;
+        assert_eq!(found, fresh, "{command}");
+        assert_eq!(see(first), before, "{command}");
+    }
 }
