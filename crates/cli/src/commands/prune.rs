@@ -53,7 +53,7 @@ pub(super) fn prune_cache(session: &Session, args: &CachePruneArgs) -> Result<u8
     if !confirmed(common, &cache_warning(common, keep))? {
         return Ok(0);
     }
-    let report = if keep.is_none() && filters.are_only_until() {
+    let (report, freed) = if keep.is_none() && filters.are_only_until() {
         let cache = match filters.until {
             Some(until) => CachePrune::UnusedSince(until),
             None if common.all => CachePrune::All,
@@ -65,17 +65,51 @@ pub(super) fn prune_cache(session: &Session, args: &CachePruneArgs) -> Result<u8
             wait: Wait::Block,
             ..PruneOptions::default()
         };
-        session.store.prune(&options)?
+        let report = deleted(session, &options)?;
+        let freed = report.bytes();
+        (report, freed)
     } else {
-        let select = |row: &UsageItem| filters.fit(row);
-        session.store.prune_cache(&select, keep.unwrap_or(0), dry_run(common))?
+        selected(session, &filters, keep.unwrap_or(0), dry_run(common))?
     };
-    let report = report.context(BUSY)?;
     let mut text = summary(&report, dry_run(common));
     if args.verbose {
         text.push_str(&files(&report, dry_run(common)));
     }
-    finish(&text, report.bytes(), dry_run(common))
+    finish(&text, freed, dry_run(common))
+}
+
+/// Deletes what fits the filters until no more than `keep` bytes of cache are left. Files that
+/// several results have only go with the last of them, so that this may take more than one go;
+/// what it freed is what the store has lost.
+fn selected(
+    session: &Session,
+    filters: &Filters,
+    keep: u64,
+    dry_run: DryRun,
+) -> Result<(PruneReport, u64)> {
+    let select = |row: &UsageItem| filters.fit(row);
+    let prune = || session.store.prune_cache(&select, keep, dry_run)?.context(BUSY);
+    if dry_run == DryRun::Yes {
+        let report = prune()?;
+        let freed = report.bytes();
+        return Ok((report, freed));
+    }
+    let total =
+        || -> Result<u64> { Ok(session.store.usage_rows()?.iter().map(|row| row.bytes).sum()) };
+    let before = total()?;
+    let mut all = PruneReport::default();
+    loop {
+        let report = prune()?;
+        let done = report.cache_records.is_empty() && report.cache_mounts.is_empty();
+        all.cache_records.extend(report.cache_records);
+        all.cache_mounts.extend(report.cache_mounts);
+        all.snapshots.extend(report.snapshots);
+        all.blobs.extend(report.blobs);
+        all.builds.extend(report.builds);
+        if done {
+            return Ok((all, before.saturating_sub(total()?)));
+        }
+    }
 }
 
 fn deleted(session: &Session, options: &PruneOptions) -> Result<PruneReport> {

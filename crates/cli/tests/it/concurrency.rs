@@ -92,3 +92,29 @@ fn a_first_build_waits_for_nobody() {
     });
     assert_eq!(threads, [0, 0, 0, 0]);
 }
+
+for_everybody! {
+    fn builds_at_once_run_a_step_once(sandbox) {
+        // Each run of the step leaves a line in a cache that outlives the builds.
+        sandbox.dockerfile(
+            "FROM busybox\nRUN --mount=type=cache,target=/count echo ran >> /count/list; sleep 0.5; echo 1 > /made\n\
+             RUN cat /made > /seen\n",
+        );
+        let metadata = |index: usize| sandbox.path(&format!("{index}.json")).to_string_lossy().into_owned();
+        let children: Vec<_> = (0..4)
+            .map(|index| {
+                let mut command = sandbox.command(&["build", "--metadata-file", &metadata(index), "context"]);
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+                command.spawn().expect("the program starts")
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().expect("it ends");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        sandbox.dockerfile("FROM busybox\nRUN --mount=type=cache,target=/count cat /count/list > /ran\n");
+        assert_eq!(sandbox.build(&[]).image.text("/ran"), "ran\n");
+        let files: Vec<String> = (0..4).map(|index| std::fs::read_to_string(metadata(index)).expect("written")).collect();
+        assert!(files.windows(2).all(|pair| pair[0] == pair[1]), "all have made the same image: {files:?}");
+    }
+}

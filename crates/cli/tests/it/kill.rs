@@ -122,3 +122,82 @@ fn an_interrupted_build_ends_its_commands() {
     assert_eq!(status.code(), Some(130), "{:?}", lines.map_while(Result::ok).collect::<Vec<_>>());
     sandbox.lathe(&["system", "check"]).success();
 }
+
+/// What a killed or interrupted command may not leave: processes with this word in what they run,
+/// and mounts below this folder.
+fn left(word: &str, folder: &std::path::Path) -> Vec<String> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/proc").expect("procfs").flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(word) {
+            left.push(line);
+        }
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
+    let folder = folder.to_string_lossy().into_owned();
+    left.extend(mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned));
+    left
+}
+
+/// Waits until a command prints a line that ends so.
+fn wait_for_line(child: &mut std::process::Child, end: &str) {
+    let pipe = child.stderr.take().expect("a pipe");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(pipe));
+    let mut said = Vec::new();
+    let begun = lines.any(|line| {
+        let line = line.unwrap_or_default();
+        said.push(line.clone());
+        line.ends_with(end)
+    });
+    assert!(begun, "{said:?}");
+    // The rest is read as well, else the command would wait for it.
+    std::thread::spawn(move || lines.for_each(drop));
+}
+
+for_everybody! {
+    fn an_interrupted_step_leaves_no_process_and_no_mount(sandbox) {
+        let word = format!("7777{}", std::process::id() + u32::from(sandbox.is_root()));
+        sandbox.dockerfile(&format!(
+            "FROM busybox\nRUN (sleep {word} & sleep {word} & (trap '' INT TERM; sleep {word}) & echo begun; wait)\n"
+        ));
+        for signal in ["-INT", "-TERM"] {
+            let mut command = sandbox.command(&["build", "--progress", "plain", "context"]);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().expect("the program starts");
+            wait_for_line(&mut child, " begun");
+            assert!(!left(&word, &sandbox.store()).is_empty(), "the step runs");
+            let id = child.id().to_string();
+            std::process::Command::new("kill").args([signal, &id]).status().expect("kill is there");
+            assert_eq!(child.wait().expect("it ends").code(), Some(130));
+            assert_eq!(left(&word, &sandbox.store()), Vec::<String>::new(), "{signal}");
+        }
+        let history = sandbox.lathe(&["builder", "history", "--format", "{{.Status}}"]).success();
+        assert_eq!(history.stdout, "Canceled\nCanceled\n");
+    }
+}
+
+#[test]
+fn killed_while_layers_are_packed_in_the_background() {
+    let Some(sandbox) = crate::sandbox() else { return };
+    // The first layer takes long to compress; the second step begins meanwhile.
+    sandbox.dockerfile(
+        "FROM busybox\nRUN head -c 30000000 /dev/urandom > /big\nRUN echo second; sleep 1000\n",
+    );
+    let output = "type=oci,dest=o.tar";
+    let mut command = sandbox.command(&["build", "--progress", "plain", "-o", output, "context"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    wait_for_line(&mut child, " second");
+    child.kill().expect("a child that was not waited for");
+    child.wait().expect("it ends");
+    assert!(!sandbox.path("o.tar").exists(), "nothing half is left where the output was to be");
+    let check = sandbox.lathe(&["system", "check"]);
+    assert!(check.stdout.contains("0 damaged"), "{check:?}");
+    sandbox.dockerfile("FROM busybox\nRUN head -c 30000000 /dev/urandom > /big\nRUN echo second\n");
+    let trace = sandbox.trace(&["-o", output]).success();
+    assert_eq!(trace.ran(), ["RUN echo second"], "what was done is not done again");
+    let bytes = fs::read(sandbox.path("o.tar")).expect("it was written");
+    let image = lathe_testkit::image::Image::from_oci_archive(&bytes).expect("a layout");
+    assert_eq!(image.node("/big").data.len(), 30_000_000);
+}
