@@ -6,7 +6,7 @@
 //! guessing: bits that look like a block with the mark and end right can be part of another.)
 //!
 //! So this is the half of a decompressor that costs little: symbols are looked up and skipped,
-//! several literals at a time, and nothing is written. A tenth of the time that compressing took.
+//! several at a time, and nothing is written. A tenth of the time that compressing took.
 //! The length of what the symbols stand for is added up, so that the caller can tell that the walk
 //! was right.
 
@@ -177,7 +177,8 @@ type Look = u32;
 const KIND: Look = 3 << 8;
 /// Literals; the value is how many.
 const LITERALS: Look = 0;
-/// A length; the value is without the extra bits. Also an offset, whose value is of no use here.
+/// A length, perhaps after literals; the value is without the extra bits, which are the last. Also
+/// an offset, whose value is of no use here.
 const LENGTH: Look = 1 << 8;
 const END: Look = 2 << 8;
 /// No code word of the table's bits begins so: a longer one, or none.
@@ -270,7 +271,7 @@ impl Tables {
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
         self.litlens.fill(&lengths, litlen)?;
-        self.litlens.join_literals();
+        self.litlens.join();
         self.offsets.fill(&[5; 32], offset)
     }
 
@@ -314,7 +315,7 @@ impl Tables {
             return None;
         }
         self.litlens.fill(litlens, litlen)?;
-        self.litlens.join_literals();
+        self.litlens.join();
         self.offsets.fill(offsets, offset)
     }
 }
@@ -385,21 +386,20 @@ impl<const SIZE: usize> Table<SIZE> {
         Some(())
     }
 
-    /// Lets one look-up give all the literals that its bits hold.
-    fn join_literals(&mut self) {
+    /// Lets one look-up give all the literals that its bits hold, and a length after them.
+    fn join(&mut self) {
         // What a look-up is joined with has a lower index, and is still a single symbol.
         for index in (1..SIZE).rev() {
             let mut look = self.looks[index];
-            if look & KIND != LITERALS {
-                continue;
-            }
-            loop {
+            while look & KIND == LITERALS {
                 let used = look & 0xff;
                 let next = self.looks[index >> used];
-                let fits = used + (next & 0xff) <= SIZE.ilog2();
-                if next & KIND != LITERALS || !fits || index >> used == index {
+                // The extra bits need not be in the table's.
+                let fits = used + (next & 0xff) - (next >> 12 & 0xf) <= SIZE.ilog2();
+                if !fits || !matches!(next & KIND, LITERALS | LENGTH) {
                     break;
                 }
+                // The sum has the bits and the values of both, and the kind of the latter.
                 look += next;
             }
             self.looks[index] = look;
