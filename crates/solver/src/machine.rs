@@ -178,6 +178,11 @@ impl<'a> Machine<'a> {
         self.renewed[id.index()]
     }
 
+    /// Tells whether a node has a key before its output is there.
+    pub(crate) fn is_keyed(&self, id: NodeId) -> bool {
+        self.slots[id.index()].keyable == Keyable::Yes
+    }
+
     pub(crate) fn state(&self, id: NodeId) -> State {
         self.slots[id.index()].state
     }
@@ -246,7 +251,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn uses_content(&self, id: NodeId) -> bool {
+    /// Tells whether a node uses an input by content.
+    pub(crate) fn uses_content(&self, id: NodeId) -> bool {
         self.dag.nodes[id.index()].inputs.iter().any(|edge| edge.by_content)
     }
 

@@ -377,9 +377,11 @@ where
 
     /// Returns the recipe of a node: by the content of inputs if that is given, else by their
     /// keys alone.
-    fn recipe(&self, id: NodeId, content: Option<Content>) -> KeyRecipe {
-        let own = self.parts[id.index()].as_ref().expect("only a node with parts is keyed");
-        let mut parts = own.clone();
+    fn recipe(&mut self, id: NodeId, content: Option<Content>) -> KeyRecipe {
+        let own = &mut self.parts[id.index()];
+        // One that uses nothing by content has one recipe only.
+        let own = if self.machine.uses_content(id) { own.clone() } else { own.take() };
+        let mut parts = own.expect("only a node with parts is keyed");
         let mut content = content.map(Vec::into_iter);
         for (index, edge) in self.dag.nodes[id.index()].inputs.iter().enumerate() {
             match &mut content {
@@ -525,7 +527,7 @@ where
             _ if self.mode == Mode::Run => Disposition::Skipped,
             _ => match self.machine.would(id) {
                 // A download without a checksum may find that nothing has changed.
-                Some(Would::Run) if self.parts[id.index()].is_some() => Disposition::WouldRun,
+                Some(Would::Run) if self.machine.is_keyed(id) => Disposition::WouldRun,
                 Some(_) => Disposition::Unknown,
                 None => Disposition::Skipped,
             },

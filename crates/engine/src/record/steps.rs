@@ -6,13 +6,19 @@ use lathe_dockerfile::{Dockerfile, ast::InstructionKind};
 use lathe_event::{Disposition, StepId};
 use lathe_graph::{BuildGraph, Op, SourceOp, Vertex};
 use lathe_oci::Digest;
-use lathe_solver::{NodeReport, Solution};
+use lathe_solver::{KeyRecipe, NodeReport, Solution};
 use lathe_worker::Output;
 
 use super::{Fate, LogFile, Step, instruction};
 
 /// Longest value of a part that is kept whole, in bytes.
 const LONGEST: usize = 1024;
+
+/// Most parts that are kept one by one.
+const MOST: usize = 256;
+
+/// Name of all others.
+const REST: &str = "remaining parts";
 
 /// Returns the steps of a graph before anything was done about them.
 pub(crate) fn planned(graph: &BuildGraph, text: &str) -> Vec<Step> {
@@ -50,8 +56,7 @@ pub(crate) fn settle(steps: &mut [Step], solution: &Solution<Output>) {
         step.duration = millis(node.duration);
         step.cost = millis(node.cost);
         step.key = node.key.map(|key| key.to_string());
-        let parts = node.recipe.iter().flat_map(|recipe| &recipe.parts);
-        step.parts = parts.map(|part| (part.name.clone(), clip(&part.value))).collect();
+        step.parts = node.recipe.as_ref().map(parts).unwrap_or_default();
         step.snapshot = match &node.output {
             Some(Output::Snapshot(snapshot)) => Some(snapshot.to_string()),
             Some(Output::Context(_)) | None => None,
@@ -92,6 +97,16 @@ fn fate(node: &NodeReport<Output>) -> Fate {
 
 pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the parts of a recipe; of very many, as a pattern that thousands of files match has
+/// them, the last are one.
+fn parts(recipe: &KeyRecipe) -> Vec<(String, String)> {
+    let (kept, rest) = recipe.parts.split_at(recipe.parts.len().min(MOST));
+    let kept = kept.iter().map(|part| (part.name.clone(), clip(&part.value)));
+    let rest = (!rest.is_empty())
+        .then(|| (REST.to_owned(), KeyRecipe { parts: rest.to_vec() }.key().to_string()));
+    kept.chain(rest).collect()
 }
 
 /// Returns a value that is short enough to be kept, and still another one for another value.
@@ -143,6 +158,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use lathe_solver::KeyPart;
+
     use super::*;
 
     #[test]
@@ -160,6 +177,19 @@ mod tests {
         assert_ne!(clip(&a), clip(&b));
         assert!(clip(&a).len() < 1200);
         assert_eq!(clip("short"), "short");
+    }
+
+    #[test]
+    fn of_very_many_parts_the_last_are_one_that_differs_when_they_do() {
+        let recipe = |last: &str| {
+            let part = |index: usize| KeyPart::new(format!("file {index}"), "same");
+            let parts = (0..1000).map(part).chain([KeyPart::new("file x", last)]).collect();
+            KeyRecipe { parts }
+        };
+        let (one, other) = (parts(&recipe("1")), parts(&recipe("2")));
+        assert_eq!(one.len(), MOST + 1);
+        assert_eq!(one[..MOST], other[..MOST]);
+        assert_ne!(one[MOST], other[MOST]);
     }
 
     #[test]
