@@ -110,7 +110,7 @@ impl Builds {
     }
 
     fn calls(&self, command: &Cmd) -> Result<Counts> {
-        calls::count(command, &self.folder.join("summary"))
+        calls::count(command, &self.folder.join("calls"))
     }
 }
 
