@@ -78,9 +78,11 @@ pub(super) fn prune_cache(session: &Session, args: &CachePruneArgs) -> Result<u8
     finish(&text, freed, dry_run(common))
 }
 
-/// Deletes what fits the filters until no more than `keep` bytes of cache are left. Files that
-/// several results have only go with the last of them, so that this may take more than one go;
-/// what it freed is what the store has lost.
+/// Deletes what fits the filters until no more than `keep` bytes of cache are left.
+///
+/// Files that several results have, or lie on, only go with the last of them, which nobody knows
+/// before they went. So this may take more than one go, each with less to be left than the one
+/// before; what it freed is what the store has lost.
 fn selected(
     session: &Session,
     filters: &Filters,
@@ -88,28 +90,35 @@ fn selected(
     dry_run: DryRun,
 ) -> Result<(PruneReport, u64)> {
     let select = |row: &UsageItem| filters.fit(row);
-    let prune = || session.store.prune_cache(&select, keep, dry_run)?.context(BUSY);
+    let prune = |keep| session.store.prune_cache(&select, keep, dry_run)?.context(BUSY);
     if dry_run == DryRun::Yes {
-        let report = prune()?;
+        let report = prune(keep)?;
         let freed = report.bytes();
         return Ok((report, freed));
     }
-    let total =
-        || -> Result<u64> { Ok(session.store.usage_rows()?.iter().map(|row| row.bytes).sum()) };
-    let before = total()?;
-    let mut all = PruneReport::default();
+    let (before, _) = sizes(session)?;
+    let (mut all, mut target) = (PruneReport::default(), keep);
     loop {
-        let report = prune()?;
-        let done = report.cache_records.is_empty() && report.cache_mounts.is_empty();
+        let report = prune(target)?;
+        let idle = report.bytes() == 0 && report.cache_records.is_empty();
         all.cache_records.extend(report.cache_records);
         all.cache_mounts.extend(report.cache_mounts);
         all.snapshots.extend(report.snapshots);
         all.blobs.extend(report.blobs);
         all.builds.extend(report.builds);
-        if done {
-            return Ok((all, before.saturating_sub(total()?)));
+        let (total, cache) = sizes(session)?;
+        if cache <= keep || (idle && target == 0) {
+            return Ok((all, before.saturating_sub(total)));
         }
+        target = if idle { target.saturating_sub(cache - keep) } else { target };
     }
+}
+
+/// What the store takes, and what of it is cache that nothing needs, in bytes.
+fn sizes(session: &Session) -> Result<(u64, u64)> {
+    let rows = session.store.usage_rows()?;
+    let sum = |rows: &mut dyn Iterator<Item = &UsageItem>| rows.map(|row| row.bytes).sum();
+    Ok((sum(&mut rows.iter()), sum(&mut rows.iter().filter(|row| !row.in_use))))
 }
 
 fn deleted(session: &Session, options: &PruneOptions) -> Result<PruneReport> {
@@ -288,7 +297,6 @@ fn keep_for_free(session: &Session, wanted: u64) -> Result<u64> {
     let disk = rustix::fs::statvfs(root)
         .with_context(|| format!("asking about the disk of `{}`", root.display()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let rows = session.store.usage_rows()?;
-    let cache: u64 = rows.iter().filter(|row| !row.in_use).map(|row| row.bytes).sum();
+    let (_, cache) = sizes(session)?;
     Ok(cache.saturating_sub(wanted.saturating_sub(free)))
 }
