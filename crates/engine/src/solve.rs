@@ -14,6 +14,7 @@ use lathe_executor::{ControlGroup, Network, ResourceLimits};
 use lathe_frontend::ImageTarget;
 use lathe_graph::{BuildGraph, Op, SourceOp, VertexId};
 use lathe_solver::{Dag, Edge, Load, Mode, Node, NodeId, Solution, SolveError, SolveOptions};
+use lathe_source::{Images, Remotes};
 use lathe_store::SnapshotId;
 use lathe_tree::Timestamp;
 use lathe_worker::{BuildNetwork, HOST_GATEWAY, Output, RunOptions, RunPolicy, StoreCache, Worker};
@@ -88,14 +89,17 @@ pub(crate) fn solve(
     let _linked = user.on_cancel(move || stop_too.cancel());
 
     let run = run_policy(engine, request)?;
+    // What is brought ends with the other steps when one of them fails.
+    let images = Images { cancel: stop.clone(), ..engine.images.clone() };
+    let remotes = Remotes { images: images.clone(), ..inputs.remotes.clone() };
     let worker = Worker {
         graph,
         store: &engine.store,
         snapshots: &engine.snapshots,
-        images: &engine.images,
+        images: &images,
         pinned: &resolved.sources,
         contexts: &inputs.files,
-        remotes: &inputs.remotes,
+        remotes: &remotes,
         run: &run,
         epoch: epoch.map(Timestamp::from_seconds),
         cancel: &stop,
