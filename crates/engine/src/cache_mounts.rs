@@ -54,7 +54,7 @@ pub enum Error {
 /// # Errors
 /// [`Error::Missing`] or [`Error::Ambiguous`] if there is not exactly one.
 pub fn find(store: &Store, name: &str) -> Result<CacheMount> {
-    let mut found = matching(store.cache_mounts()?, name);
+    let mut found = matching(&store.cache_mounts()?, name);
     match (found.pop(), found.as_slice()) {
         (None, _) => Err(Error::Missing(name.to_owned())),
         (Some(one), []) => Ok(one),
@@ -66,7 +66,7 @@ pub fn find(store: &Store, name: &str) -> Result<CacheMount> {
     }
 }
 
-fn matching(all: Vec<CacheMount>, name: &str) -> Vec<CacheMount> {
+fn matching(all: &[CacheMount], name: &str) -> Vec<CacheMount> {
     let by = |fits: &dyn Fn(&CacheMount) -> bool| -> Vec<CacheMount> {
         all.iter().filter(|one| fits(one)).cloned().collect()
     };
@@ -156,7 +156,8 @@ mod tests {
             ]
         };
         let check = |name: &str, want: &[&str]| {
-            let found = matching(all(), name);
+            let all = all();
+            let found = matching(&all, name);
             let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
             assert_eq!(names, want, "{name}");
         };
