@@ -84,3 +84,32 @@ impl Past {
         costs.into_iter().map(|cost| Duration::from_millis(cost.unwrap_or(mean).max(1))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_take_as_long_as_before_and_new_ones_as_long_as_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let step =
+            |name: &str, cost| Step { name: format!("[1/9] {name}"), cost, ..Step::default() };
+        let old =
+            Build { steps: vec![step("RUN a", 9000), step("COPY b /", 1000)], ..Build::default() };
+        let project = Project {
+            context: "-".to_owned(),
+            dockerfile: "-".to_owned(),
+            target: None,
+            platform: "linux/amd64".to_owned(),
+            name: None,
+        };
+        let store = Store::open(folder.path()).unwrap();
+        let new = [step("COPY b /", 0), step("WORKDIR /c", 0), step("RUN a", 0)];
+        let weights = |latest: Option<Build>| {
+            let latest = OnceLock::from(latest);
+            Past { store: store.clone(), project: project.clone(), latest }.weights(&new)
+        };
+        assert_eq!(weights(Some(old)), [1, 5, 9].map(Duration::from_secs));
+        assert_eq!(weights(None), [Duration::ZERO; 0]);
+    }
+}
