@@ -57,9 +57,11 @@ pub(crate) fn load(sources: &Sources) -> Result<Settings> {
     };
     let file = file.map(|(path, text)| parse(path, &text)).transpose()?.unwrap_or_default();
     let variable = sources.store_max_size.as_deref().map(|text| {
-        limit(text).with_context(|| format!("LATHE_STORE_MAX_SIZE: {}", no_size(text)))
+        parse_size(text).with_context(|| format!("LATHE_STORE_MAX_SIZE: {}", no_size(text)))
     });
-    Ok(Settings { store_max_size: variable.transpose()?.unwrap_or(file.store.max_size) })
+    let limit = variable.transpose()?.or(file.store.max_size);
+    // Without a word there is no limit; 0 says so where another file or variable sets one.
+    Ok(Settings { store_max_size: limit.filter(|bytes| *bytes > 0) })
 }
 
 fn first(places: &[PathBuf]) -> Result<Option<(&PathBuf, String)>> {
@@ -87,16 +89,12 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
         Text(String),
     }
     match Size::deserialize(from) {
-        Ok(Size::Bytes(0)) => Ok(None),
         Ok(Size::Bytes(bytes)) => Ok(Some(bytes)),
-        Ok(Size::Text(text)) => limit(&text).ok_or_else(|| de::Error::custom(no_size(&text))),
+        Ok(Size::Text(text)) => {
+            parse_size(&text).map(Some).ok_or_else(|| de::Error::custom(no_size(&text)))
+        }
         Err(_) => Err(de::Error::custom("a size is expected, such as \"20GB\"")),
     }
-}
-
-/// Returns a limit in bytes, of which 0 is none; `None` is no size.
-fn limit(text: &str) -> Option<Option<u64>> {
-    Some(parse_size(text)?).map(|bytes| (bytes > 0).then_some(bytes))
 }
 
 fn no_size(text: &str) -> String {

@@ -52,7 +52,9 @@ pub(super) fn export(session: &Session, args: &CacheMountExportArgs) -> Result<u
         None if term::stdout_is_tty() => {
             bail!("an archive is not for a terminal: use the -o flag or redirect")
         }
-        None => drop(cache_mounts::export(&engine, &args.name, io::stdout())?),
+        None => {
+            cache_mounts::export(&engine, &args.name, io::stdout())?;
+        }
     }
     Ok(0)
 }

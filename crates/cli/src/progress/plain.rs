@@ -57,14 +57,14 @@ pub(super) struct Plain {
 impl Renderer for Plain {
     fn event(&mut self, now: Duration, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::BuildStarted(_) => {}
+            Event::BuildStarted(_)
+            | Event::StepFinished { disposition: Disposition::Skipped, .. } => {}
             Event::Planned { steps } => self.names.extend(steps.iter().cloned()),
             Event::StepStarted(id) => {
                 self.step(*id, now).started = now;
                 self.say(*id, now, None, out);
             }
             Event::StepLog { step, bytes, .. } => self.log(*step, now, bytes, out),
-            Event::StepFinished { disposition: Disposition::Skipped, .. } => {}
             Event::StepFinished { step, disposition, duration } => {
                 let end = match disposition {
                     Disposition::Hit => "CACHED".to_owned(),
