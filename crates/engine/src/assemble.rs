@@ -20,6 +20,8 @@ const COMMENT: &str = "buildkit.dockerfile.v0";
 /// Layers that are made in the background while the build goes on.
 pub(crate) struct Background {
     packing: Option<Packing>,
+    /// Whether an output needs an image, and not files alone.
+    makes_image: bool,
     /// The steps whose layers the image has.
     layers: BTreeSet<VertexId>,
     /// The one whose layer is the topmost.
@@ -36,7 +38,8 @@ impl Background {
         let default = [ExportSpec::default()];
         let specs = if request.exports.is_empty() { &default[..] } else { &request.exports };
         // What is squashed has other layers in the end.
-        let wanted = specs.iter().any(ExportSpec::needs_image) && request.layers == Layering::Steps;
+        let makes_image = specs.iter().any(ExportSpec::needs_image);
+        let wanted = makes_image && request.layers == Layering::Steps;
         let vertices = work.target.history.iter().filter_map(|item| item.vertex);
         let packing = wanted.then(|| {
             Packing::start(PackingRequest {
@@ -49,6 +52,7 @@ impl Background {
         });
         Self {
             packing,
+            makes_image,
             layers: vertices.collect(),
             top: work.target.vertex,
             form: ExportSpec::traveling(specs),
@@ -70,15 +74,19 @@ impl Background {
     }
 }
 
-/// Makes the image of a target; also returns the bytes of its unpacked layers.
+/// Makes the image of a target, `None` where no output needs one; also returns the bytes of its
+/// unpacked layers.
 pub(crate) fn assemble(
     engine: &Engine,
     request: &BuildRequest,
     work: &Work<'_>,
     solution: &Solution<Output>,
     background: Background,
-) -> Result<(BuiltImage, u64)> {
+) -> Result<Option<(BuiltImage, u64)>> {
     let Work { target, epoch, resolved, .. } = *work;
+    if !background.makes_image {
+        return Ok(None);
+    }
     if background.form.is_some() {
         bring_base(engine, work)?;
     }
@@ -88,7 +96,7 @@ pub(crate) fn assemble(
     let history = history(target, &created_times(engine, &chain, epoch)?);
     let made = make(engine, target, layers(engine, target, &chain, options)?, history.clone())?;
     if request.layers == Layering::Steps || chain.len() < 2 {
-        return Ok(made);
+        return Ok(Some(made));
     }
     // Docker names the image that it squashes, so that it is made first.
     let (image, _) = made;
@@ -99,7 +107,7 @@ pub(crate) fn assemble(
     let comment = lathe_oci::squash_comment(image.id(), base);
     let created = history.last().and_then(|item| item.created.clone());
     let history = lathe_oci::squash_history(history, target.config.history.len(), created, comment);
-    make(engine, target, layers(engine, target, &[one], options)?, history)
+    make(engine, target, layers(engine, target, &[one], options)?, history).map(Some)
 }
 
 /// Brings the layers of the base image whose bytes an output needs and that are not here any more.
@@ -137,22 +145,23 @@ fn make(
 pub(crate) fn export(
     engine: &Engine,
     request: &BuildRequest,
-    image: &BuiltImage,
-    size: u64,
-    epoch: Option<i64>,
+    work: &Work<'_>,
+    made: Option<&(BuiltImage, u64)>,
     tree: Option<SnapshotId>,
 ) -> Result<Vec<Receipt>> {
     let default = [ExportSpec::default()];
     let specs = if request.exports.is_empty() { &default[..] } else { &request.exports };
     let client = || engine.client().map_err(Into::into);
     let env = engine.exporter_env(&client);
+    let platform = work.target.config.platform();
     let request = ExportRequest {
-        image: Some(image),
-        size,
+        image: made.map(|(image, _)| image),
+        platform: Some(&platform),
+        size: made.map_or(0, |(_, size)| *size),
         tree,
         names: &request.tags,
         annotations: &request.annotations,
-        epoch,
+        epoch: work.epoch,
         owners: engine.owners,
     };
     let receipts = specs.iter().map(|spec| lathe_exporter::export(&env, spec, &request));

@@ -6,7 +6,7 @@ use lathe_dockerfile::{Diagnostic, Dockerfile};
 use lathe_exporter::Receipt;
 use lathe_frontend::{Epoch, Lowered, Planned, lower};
 use lathe_graph::VertexId;
-use lathe_oci::BuiltImage;
+use lathe_oci::{BuiltImage, Digest};
 use lathe_solver::{Mode, NodeId};
 use lathe_store::SnapshotId;
 
@@ -43,14 +43,16 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildOutcome> {
     let recorder = Recorder::begin(engine, request, &past, &plan.file, steps.clone());
     recorder.announce();
     let (solved, made) = run_with_room(&recorder, request, &plan, &weights)?;
-    let ended = recorder.end(&past, &solved, made.as_ref().map(|made| made.image.id()));
-    let Made { image, size, receipts } = made?;
+    let ended = recorder.end(&past, &solved, made.as_ref().map(Made::image));
+    let Made { image, receipts } = made?;
     // An output may give the image another form, and so another manifest.
     let written = receipts.iter().find_map(|receipt| receipt.manifest.clone());
+    let (image, size) = image.unzip();
+    let manifest = image.as_ref().map(|image| image.manifest.descriptor().clone());
     Ok(BuildOutcome {
-        image: *image.id(),
-        manifest: written.unwrap_or_else(|| image.manifest.descriptor().clone()),
-        size,
+        image: image.map(|image| *image.id()),
+        manifest: written.or(manifest),
+        size: size.unwrap_or(0),
         receipts,
         compared: past.latest().is_some(),
         warnings: plan.warnings(),
@@ -120,9 +122,15 @@ fn plan(engine: &Engine, request: &BuildRequest) -> Result<Plan> {
 
 /// What is made of the file trees.
 struct Made {
-    image: BuiltImage,
-    size: u64,
+    /// The image with its unpacked size in bytes; `None` where no output needs one.
+    image: Option<(BuiltImage, u64)>,
     receipts: Vec<Receipt>,
+}
+
+impl Made {
+    fn image(&self) -> Option<&Digest> {
+        self.image.as_ref().map(|(image, _)| image.id())
+    }
 }
 
 /// Runs, and once more if the disk was full and there is room now: steps that were done are found.
@@ -164,10 +172,10 @@ fn run(
     let how = How { mode: Mode::Run, weights, committed: &committed };
     let mut solved = solve(engine, request, &plan.inputs, &work, how)?;
     let make = || -> Result<Made> {
-        let (image, size) = assemble(engine, request, &work, &solved.solution, background)?;
+        let image = assemble(engine, request, &work, &solved.solution, background)?;
         let top = top(work.target, &solved.solution);
-        let receipts = export(engine, request, &image, size, work.epoch, top)?;
-        Ok(Made { image, size, receipts })
+        let receipts = export(engine, request, &work, image.as_ref(), top)?;
+        Ok(Made { image, receipts })
     };
     let made = std::mem::replace(&mut solved.ending, Ok(())).and_then(|()| make());
     Ok((solved, made))

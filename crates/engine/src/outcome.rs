@@ -34,10 +34,10 @@ pub struct StepReport {
 pub struct BuildOutcome {
     /// The id of the build, by which its log is found.
     pub build: String,
-    /// The image id: the digest of the config.
-    pub image: Digest,
+    /// The image id: the digest of the config; `None` where no output needs an image.
+    pub image: Option<Digest>,
     /// The manifest.
-    pub manifest: Descriptor,
+    pub manifest: Option<Descriptor>,
     /// The size of the unpacked layers in bytes, as docker counts it.
     pub size: u64,
     /// What was written where.

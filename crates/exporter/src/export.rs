@@ -21,6 +21,8 @@ use crate::{
 pub struct ExportRequest<'a> {
     /// The image; needed where [`ExportSpec::needs_image`] says so.
     pub image: Option<&'a BuiltImage>,
+    /// What it is for, where there is no image to tell; this machine when `None`.
+    pub platform: Option<&'a Platform>,
     /// Unpacked size of its layers in bytes.
     pub size: u64,
     /// The files; `None` where there are none at all.
@@ -82,9 +84,11 @@ impl<'a> ExportRequest<'a> {
         self.image.ok_or(Error::Nothing("image"))
     }
 
-    /// Returns what the image is for, or else this machine.
+    /// Returns what the image or the files are for.
     fn platform(&self) -> Result<Platform> {
-        let Some(image) = self.image else { return Ok(Platform::host()) };
+        let Some(image) = self.image else {
+            return Ok(self.platform.cloned().unwrap_or_else(Platform::host));
+        };
         Ok(ImageConfig::parse(image.config.bytes())?.platform())
     }
 

@@ -78,7 +78,7 @@ pub fn layers(
         found[position] = Some(layer);
     }
     let layers: Vec<ImageLayer> = found.into_iter().flatten().collect();
-    record_chains(env.store, base, &layers)?;
+    record_chains(env.store, base, &layers, options.epoch)?;
     Ok(layers)
 }
 
@@ -246,7 +246,12 @@ fn plain(diff_id: DiffId, size: u64) -> LayerEntry {
 ///
 /// Only where the snapshots lie on each other as the layers do: what a snapshot shows has to be
 /// the whole chain.
-fn record_chains(store: &Store, base: &[DiffId], layers: &[ImageLayer]) -> Result<()> {
+fn record_chains(
+    store: &Store,
+    base: &[DiffId],
+    layers: &[ImageLayer],
+    epoch: Option<i64>,
+) -> Result<()> {
     let Some(first) = layers.first() else { return Ok(()) };
     let mut below = store.snapshot(first.snapshot)?.and_then(|record| record.parent);
     let depth = below.map(|below| store.snapshot_chain(below)).transpose()?.map_or(0, |c| c.len());
@@ -254,6 +259,7 @@ fn record_chains(store: &Store, base: &[DiffId], layers: &[ImageLayer]) -> Resul
         return Ok(());
     }
     let mut chain = ChainId::of(base);
+    let mut chains = Vec::with_capacity(layers.len());
     for layer in layers {
         let parent = store.snapshot(layer.snapshot)?.and_then(|record| record.parent);
         if parent != below {
@@ -261,10 +267,16 @@ fn record_chains(store: &Store, base: &[DiffId], layers: &[ImageLayer]) -> Resul
         }
         let diff_id = layer.entry.diff_id;
         let next = chain.map_or(ChainId::first(diff_id), |chain| chain.push(diff_id));
-        if store.snapshot_for_chain(next)?.is_none() {
-            store.record_chain(next, layer.snapshot)?;
-        }
+        chains.push((next, layer.snapshot));
         (below, chain) = (Some(layer.snapshot), Some(next));
+    }
+    // The whole one is what is run and what keeps the others. Those below it are asked for only
+    // where the index of layers cannot tell what a layer is packed from.
+    let needed = if epoch.is_none() { chains.len() - 1 } else { 0 };
+    for (chain, snapshot) in chains.drain(needed..) {
+        if store.snapshot_for_chain(chain)?.is_none() {
+            store.record_chain(chain, snapshot)?;
+        }
     }
     Ok(())
 }

@@ -50,15 +50,16 @@ fn run(session: &Session, args: &BuildArgs, request: &BuildRequest, mode: Mode) 
     let outcome =
         with_engine(session, request, mode, |engine| lathe_engine::build(engine, request))?;
     if let Some(file) = &args.iidfile {
-        env::write_file(file, &outcome.image.to_string())?;
+        let id = outcome.image.map(|id| id.to_string());
+        env::write_file(file, &id.unwrap_or_default())?;
     }
     if let Some(file) = &args.metadata_file {
         env::write_file(file, &metadata(&outcome, &request.tags)?)?;
     }
     match mode {
         Mode::Quiet => {
-            if !uses_stdout(request) {
-                term::out(&format!("{}\n", outcome.image))?;
+            if let Some(image) = outcome.image.filter(|_| !uses_stdout(request)) {
+                term::out(&format!("{image}\n"))?;
             }
         }
         Mode::RawJson => {}

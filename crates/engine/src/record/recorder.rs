@@ -93,7 +93,7 @@ impl Recorder {
         self,
         past: &Past,
         solved: &Solved,
-        made: std::result::Result<&Digest, &Error>,
+        made: std::result::Result<Option<&Digest>, &Error>,
     ) -> Ended {
         let Self { engine, logs, begin, mut build } = self;
         settle(&mut build.steps, &solved.solution);
@@ -109,7 +109,7 @@ impl Recorder {
                 Ending::Failed(error.to_string().lines().next().unwrap_or_default().to_owned())
             }
         };
-        build.image = made.ok().map(ToString::to_string);
+        build.image = made.ok().flatten().map(ToString::to_string);
         let causes = finish(&engine, past, &mut build, solved);
         let record = BuildRecord {
             id: build.id.clone(),

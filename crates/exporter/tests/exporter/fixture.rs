@@ -117,6 +117,7 @@ pub(crate) fn name(text: &str) -> Reference {
 pub(crate) fn request<'a>(image: &'a BuiltImage, names: &'a [Reference]) -> ExportRequest<'a> {
     ExportRequest {
         image: Some(image),
+        platform: None,
         size: 0,
         tree: None,
         names,

@@ -29,6 +29,7 @@ fn layout(
     let names = [name("app:1")];
     let request = ExportRequest {
         image: Some(image),
+        platform: None,
         size: 0,
         tree: None,
         names: &names,
@@ -179,6 +180,7 @@ fn a_blob_that_holds_another_layer_is_not_converted() {
     let spec = ExportSpec::parse("type=image,compression=zstd,force-compression=true").unwrap();
     let request = ExportRequest {
         image: Some(&image),
+        platform: None,
         size: 0,
         tree: None,
         names: &[],
@@ -277,6 +279,7 @@ fn nothing_is_written_for_the_cache_alone() {
     let names = [name("a:1")];
     let request = ExportRequest {
         image: Some(&image),
+        platform: None,
         size: 0,
         tree: Some(tree),
         names: &names,

@@ -66,6 +66,7 @@ fn an_output_pushes_under_all_names() {
     let names = [name(&format!("{}/app:1", registry.host()))];
     let request = ExportRequest {
         image: Some(&image),
+        platform: None,
         size: 5,
         tree: None,
         names: &names,
@@ -125,6 +126,7 @@ fn an_image_can_be_pushed_without_being_listed() {
     let spec = format!("type=registry,store=false,compression=zstd,name={}/app:1", registry.host());
     let request = ExportRequest {
         image: Some(&image),
+        platform: None,
         size: 0,
         tree: None,
         names: &[],

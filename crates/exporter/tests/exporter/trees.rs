@@ -10,6 +10,7 @@ use crate::fixture::Fixture;
 fn request(tree: Option<SnapshotId>, owners: Owners) -> ExportRequest<'static> {
     ExportRequest {
         image: None,
+        platform: None,
         size: 0,
         tree,
         names: &[],

@@ -13,12 +13,16 @@ use crate::render;
 /// The document of `--metadata-file`, with buildx's keys.
 pub(super) fn metadata(outcome: &BuildOutcome, tags: &[Reference]) -> Result<String> {
     let names: Vec<String> = tags.iter().map(ToString::to_string).collect();
-    let document = json!({
-        "containerimage.config.digest": outcome.image.to_string(),
-        "containerimage.descriptor": serde_json::to_value(&outcome.manifest)?,
-        "containerimage.digest": outcome.manifest.digest.to_string(),
-        "image.name": names.join(","),
-    });
+    // As buildx: files alone are no image, and have none of its digests.
+    let mut document = json!({});
+    if let (Some(image), Some(manifest)) = (&outcome.image, &outcome.manifest) {
+        document = json!({
+            "containerimage.config.digest": image.to_string(),
+            "containerimage.descriptor": serde_json::to_value(manifest)?,
+            "containerimage.digest": manifest.digest.to_string(),
+            "image.name": names.join(","),
+        });
+    }
     Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
 }
 
@@ -26,7 +30,6 @@ pub(super) fn metadata(outcome: &BuildOutcome, tags: &[Reference]) -> Result<Str
 pub(super) fn summary(outcome: &BuildOutcome, tags: &[Reference], seconds: f64) -> String {
     let real = || outcome.steps.iter().filter(|step| !step.name.starts_with("[internal]"));
     let count = |wanted| real().filter(|step| step.disposition == wanted).count();
-    let id = outcome.image.to_string();
     // Outputs that are no image of the store have no name there.
     let stored = outcome.receipts.iter().any(|receipt| receipt.path.is_none());
     let names: Vec<String> = tags.iter().filter(|_| stored).map(Reference::familiar).collect();
@@ -38,12 +41,14 @@ pub(super) fn summary(outcome: &BuildOutcome, tags: &[Reference], seconds: f64) 
     }
     let (ran, cached) = (count(Disposition::Ran), count(Disposition::Hit));
     let steps = if ran == 1 { "step" } else { "steps" };
-    writeln!(
-        text,
-        "image {}{names}, {}: {ran} {steps} run, {cached} cached, {seconds:.1}s",
-        render::short_id(&id),
-        render::human_size_3(outcome.size),
-    )
-    .expect("writing to a string cannot fail");
+    let what = match &outcome.image {
+        Some(id) => {
+            let (id, size) = (id.to_string(), render::human_size_3(outcome.size));
+            format!("image {}{names}, {size}", render::short_id(&id))
+        }
+        None => "done".to_owned(),
+    };
+    writeln!(text, "{what}: {ran} {steps} run, {cached} cached, {seconds:.1}s")
+        .expect("writing to a string cannot fail");
     text
 }
