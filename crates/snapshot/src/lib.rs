@@ -14,9 +14,14 @@
 //!
 //! On disk (`snapshots/<id>/` of the store): `fs/` has the changes in overlay's form (whiteouts are
 //! 0:0 character devices, replaced directories have the attribute `overlay.opaque`), whichever
-//! driver made them; `work/` is overlay's scratch directory, which pruning removes.
+//! driver made them; `work/` is overlay's scratch directory, which pruning removes; `flat/` is what
+//! the snapshot shows as one directory, made only for long chains (`flat.rs`). A snapshot that
+//! shares the changes of another one has no directory at all: it is a row of the index.
 //!
-//! Read first: [`Snapshots`], `driver.rs`.
+//! Files of committed snapshots may have names in several of them. Two names are the same file to
+//! the user only if they are in the changes of one snapshot ([`Snapshots::layer_identity`]).
+//!
+//! Read first: [`Snapshots`], `driver.rs`, `stack.rs`; `rebase.rs` for what snapshots share.
 //!
 //! # Invariants
 //! - INV-SNAPSHOT-1: a committed snapshot's `fs/` is never written to again.
