@@ -1,10 +1,11 @@
 //! Runs a case and judges what came of it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lathe_testkit::image::untar;
 use serde_json::Value;
 
 use super::archive;
@@ -170,10 +171,41 @@ fn lathe(
 /// Reads the image that a build says it made; `None` if it made none.
 fn read_image(world: &World, metadata: &str) -> Result<Option<Image>> {
     let Ok(bytes) = fs::read(metadata) else { return Ok(None) };
-    let metadata: Value = serde_json::from_slice(&bytes).context("metadata.json")?;
-    let Some(digest) = metadata["containerimage.digest"].as_str() else { return Ok(None) };
+    let document: Value = serde_json::from_slice(&bytes).context("metadata.json")?;
+    let Some(digest) = document["containerimage.digest"].as_str() else { return Ok(None) };
+    let id = document["containerimage.config.digest"].as_str().context("no config digest")?;
     let blobs = world.sandbox.store().join("blobs");
-    world.reader.read(digest, &|digest| blobs.join(digest.replace(':', "/"))).map(Some)
+    let stored = |digest: &str| blobs.join(digest.replace(':', "/"));
+    // Layers that nothing has needed yet are not in the store, nor the manifest of an image that
+    // only went elsewhere: both are in what `save` writes.
+    let saved = Path::new(metadata).with_file_name("saved");
+    let archive = saved.with_extension("tar").to_string_lossy().into_owned();
+    let output = world.sandbox.lathe(&["save", "-o", &archive, id]);
+    ensure!(output.code == 0, "cannot save what was built: {}", output.stderr);
+    let bytes = fs::read(&archive).with_context(|| format!("read {archive}"))?;
+    let mut manifest = digest.to_owned();
+    for (name, data) in untar(&bytes)? {
+        if name == "index.json" && !stored(digest).exists() {
+            let index: Value = serde_json::from_slice(&data).context("index.json")?;
+            let found = index["manifests"][0]["digest"].as_str().context("no manifest is saved")?;
+            found.clone_into(&mut manifest);
+        }
+        if let Some(blob) =
+            name.strip_prefix("blobs/").filter(|blob| !blob.is_empty() && !blob.ends_with('/'))
+        {
+            let path = saved.join(blob);
+            fs::create_dir_all(path.parent().context("a blob has a folder")?)?;
+            fs::write(&path, data).with_context(|| format!("write {}", path.display()))?;
+        }
+    }
+    let find = |digest: &str| {
+        let path = stored(digest);
+        if path.exists() { path } else { saved.join(digest.replace(':', "/")) }
+    };
+    let image = world.reader.read(&manifest, &find);
+    fs::remove_dir_all(&saved).with_context(|| format!("remove {}", saved.display()))?;
+    fs::remove_file(&archive).with_context(|| format!("remove {archive}"))?;
+    image.map(Some)
 }
 
 /// Tells whether a program that some cases need is here.
