@@ -201,8 +201,8 @@ impl Store {
         let mut found = BTreeSet::new();
         for end in 1..=diff_ids.len() {
             let chain = ChainId::of(&diff_ids[..end]).expect("there is at least one");
-            if let Some(snapshot) = self.snapshot_for_chain(chain)?
-                && let Some(record) = self.snapshot(snapshot)?
+            if let Some(snapshot) = self.find_chain(chain)?
+                && let Some(record) = self.row(snapshot)?
                 && self.snapshot_path(record.content).join("fs").is_dir()
             {
                 found.insert(diff_ids[end - 1].0);

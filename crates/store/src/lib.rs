@@ -5,20 +5,22 @@
 //! files after: so a row never speaks of a file that is not there, and what a killed process
 //! leaves behind is only unreferenced. The format is told in `docs/formats/store.md`.
 //!
-//! Read first: [`Store`], `record.rs` (what is kept), [`Store::share`] (who may delete when).
+//! Read first: [`Store`], `record.rs` (what is kept), `hold.rs` (who may delete what when).
 //!
 //! ```text
-//! writer: share() -> blob_writer()/snapshot dir -> finish()/row -> cache_record()/set_tag()
-//! pruner: exclusive() -> mark from images, containers, cache -> delete rows -> delete files
+//! writer:    share() -> blob_writer()/snapshot dir -> finish()/row -> cache_record()/set_tag()
+//! finder:    share() -> note in the journal -> condemned? -> use it
+//! collector: rows of what was chosen -> condemn the rest -> journals -> delete rows -> delete files
 //! ```
 //!
 //! # Invariants
 //! - INV-STORE-1: a blob under `blobs/` is complete and has the digest that its name says.
-//! - INV-STORE-2: a row is written only after the files that it names exist.
-//! - INV-STORE-3: nothing that a running command made or read is deleted under it: deleting takes
-//!   the lock that every command shares.
+//! - INV-STORE-2: a row is written only after the files that it names exist, but for layers that
+//!   can be packed again from their snapshot ([`Store::is_virtual`]).
+//! - INV-STORE-3: nothing that a running command made or found is deleted under it while it shares
+//!   the store: it holds that before it relies on it.
 //! - INV-STORE-4: killing any process at any point leaves INV-STORE-1 and INV-STORE-2 true.
-//! - INV-STORE-5: a parent of a snapshot that is kept is kept.
+//! - INV-STORE-5: what a snapshot that is kept lies on is kept, and so is the owner of its changes.
 #![forbid(unsafe_code)]
 
 mod blob;

@@ -163,6 +163,11 @@ impl<'a> Marker<'a> {
         Ok(())
     }
 
+    /// Returns all snapshots that have a row.
+    pub(crate) fn all(&self) -> impl Iterator<Item = SnapshotId> {
+        self.snapshots.keys().copied()
+    }
+
     /// Returns the blobs that hold snapshots' changes.
     pub(crate) fn layers(&self) -> impl Iterator<Item = (SnapshotId, Digest)> {
         self.layers.iter().flat_map(|(id, blobs)| blobs.iter().map(|digest| (*id, *digest)))

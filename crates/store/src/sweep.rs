@@ -82,14 +82,14 @@ impl Store {
             pardon_all(index)?;
             delete_chosen(index, victims, &mut report)
         })?;
-        let candidates = self.without(&self.needed(&documents)?)?;
+        let candidates = self.without(&self.needed(&documents, None)?)?;
         self.inner.index.write("begin a collection", |index| {
             let snapshots = candidates.snapshots.iter().map(|(id, _)| id.to_string());
             let blobs = candidates.blobs.iter().map(|(digest, _)| digest.to_string());
             condemn(index, snapshots.chain(blobs))
         })?;
+        let needed = self.needed(&documents, Some(&candidates))?;
         let Condemned { mut snapshots, mut blobs } = candidates;
-        let needed = self.needed(&documents)?;
         snapshots.retain(|(id, _)| !needed.snapshots.contains(id));
         blobs.retain(|(digest, _)| !needed.blobs.contains(digest));
         self.inner.index.write("prune", |index| delete_rows(index, &snapshots, &blobs))?;
@@ -102,8 +102,10 @@ impl Store {
         Ok(report)
     }
 
-    /// Returns what everything that has a row needs, and what running commands hold.
-    fn needed(&self, documents: &Rc<Documents>) -> Result<Needed> {
+    /// Returns what images, containers and the cache need, and what running commands hold. Once
+    /// something is condemned, snapshots beyond that stay whoever needs them, and so does what they
+    /// lie on: a process that was killed meanwhile may have made them.
+    fn needed(&self, documents: &Rc<Documents>, condemned: Option<&Condemned>) -> Result<Needed> {
         let mut needed = Needed::default();
         // Before the rows: what a process that ends meanwhile has recorded is among them then.
         let held = noted_by_living(&self.inner.layout.run())?;
@@ -119,6 +121,13 @@ impl Store {
         }
         for target in &held {
             marker.target(target, &mut needed)?;
+        }
+        if let Some(condemned) = condemned {
+            let going: BTreeSet<SnapshotId> =
+                condemned.snapshots.iter().map(|(id, _)| *id).collect();
+            for id in marker.all().filter(|id| !going.contains(id)) {
+                marker.snapshot(id, &mut needed);
+            }
         }
         Ok(needed)
     }

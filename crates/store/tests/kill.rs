@@ -67,6 +67,7 @@ impl Random {
 fn killed_processes_leave_a_sound_store() {
     let directory = tempfile::tempdir().unwrap();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut done = 0;
     for round in 0..ROUNDS {
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| start(directory.path(), round * WORKERS + worker + 1))
@@ -84,9 +85,9 @@ fn killed_processes_leave_a_sound_store() {
         let damage: Vec<Finding> =
             findings(&store).into_iter().filter(Finding::is_damage).collect();
         assert_eq!(damage, [], "after round {round}");
+        done += store.cache_records().unwrap().len();
     }
     let store = Store::open(directory.path()).unwrap();
-    let done = store.cache_records().unwrap().len();
     assert!(done > 0, "the workers lived long enough to record something");
     store.prune(&PruneOptions::default()).unwrap().expect("nobody uses the store any more");
     assert_eq!(findings(&store), [], "pruning removes the rest");

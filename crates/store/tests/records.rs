@@ -510,7 +510,7 @@ fn damage_is_found() {
     assert_eq!(bench.findings(), [damaged]);
     fs::remove_file(&path).unwrap();
     let missing = bench.findings();
-    assert_eq!(missing.len(), 2, "by the image and by the snapshot: {missing:?}");
+    assert_eq!(missing.len(), 1, "the image's layer may be packed again: {missing:?}");
     fs::remove_dir_all(bench.store.snapshot_path(snapshots[0])).unwrap();
     assert_eq!(bench.findings().len(), 3);
     assert!(bench.findings().iter().all(Finding::is_damage));
