@@ -43,6 +43,12 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Returns the snapshot whose own changes these are; `None` for a form that stands for several.
+    pub fn owner(&self) -> Option<SnapshotId> {
+        let is_own = self.changes.file_name()? == "fs";
+        self.changes.parent()?.file_name()?.to_str()?.parse().ok().filter(|_| is_own)
+    }
+
     /// Says whether what is at a path, relative to the one asked for, is shown.
     pub fn select(&self, below: &Path, kind: FileKind) -> Selection {
         if !self.hidden.is_empty() && self.hidden.contains(below) {

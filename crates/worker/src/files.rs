@@ -1,6 +1,7 @@
 //! Changes of files: `COPY`, `ADD`, `WORKDIR`, heredocs.
 
 mod again;
+mod kin;
 mod link;
 mod reuse;
 
@@ -31,6 +32,7 @@ use crate::{
 
 use self::{
     again::{Again, Changed},
+    kin::Kin,
     reuse::landing,
 };
 
@@ -45,9 +47,9 @@ impl Worker<'_> {
         }
         let mut canvas = Canvas::new(self.snapshots.prepare(base)?);
         let landing = known.as_ref().map(|_| landing(op, canvas.root()?)).transpose()?;
-        let mut again = None;
+        let mut traces = Traces::default();
         if let [FileAction::Copy(copy)] = op.actions.as_slice() {
-            again = self.only_copy(node, copy, inputs, base, &mut canvas)?;
+            traces = self.only_copy(node, copy, inputs, base, &mut canvas)?;
         } else {
             for action in &op.actions {
                 match action {
@@ -58,8 +60,11 @@ impl Worker<'_> {
             }
         }
         let snapshot = canvas.commit()?;
-        if let Some(again) = again {
+        if let Some(again) = traces.again {
             self.remember_sources(&again, snapshot)?;
+        }
+        if let Some(kin) = traces.kin {
+            self.remember_kin(snapshot, &kin)?;
         }
         if let (Some(known), Some(landing)) = (known, landing) {
             self.remember(&known, &landing, snapshot)?;
@@ -112,7 +117,7 @@ impl Worker<'_> {
         inputs: &[Output],
         base: Option<SnapshotId>,
         canvas: &mut Canvas,
-    ) -> Result<Option<Again>> {
+    ) -> Result<Traces> {
         let input = action.from.0 as usize;
         let place = self.place(node, input);
         match &inputs[input] {
@@ -121,13 +126,16 @@ impl Worker<'_> {
                 let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
                 let selected = tree.find(&action.select, style_of(action), &place)?;
                 let again = self.again(node, action, context, tree, &selected, base)?;
-                let changed = match &again {
+                let repeated = match &again {
                     Some(again) => self.repeat(again, action, base, canvas)?,
                     None => None,
                 };
-                let how = How { owner, identity: None, changed: changed.as_ref() };
-                self.copy_selected(tree, action, &selected, &how, canvas.root()?)?;
-                Ok(again)
+                let (changed, kin) = repeated.unzip();
+                let place = self.past_the_mount(tree, action, &selected, owner, canvas)?;
+                let how = How { owner, identity: None, changed: changed.as_ref(), place };
+                let to = if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
+                self.copy_selected(tree, action, &selected, &how, to)?;
+                Ok(Traces { again, kin })
             }
             Output::Snapshot(snapshot) => {
                 let mounted = self.snapshots.view(*snapshot)?;
@@ -135,12 +143,16 @@ impl Worker<'_> {
                 let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
                 let tree = Tree::Snapshot(&root);
                 let selected = tree.find(&action.select, style_of(action), &place)?;
-                if !self.link(*snapshot, action, &selected, &root, canvas)? {
+                let kin = self.link(*snapshot, action, &selected, &root, canvas)?;
+                if kin.is_none() {
                     let identity = self.identity(*snapshot);
-                    let how = How { owner, identity: Some(&identity), changed: None };
-                    self.copy_selected(tree, action, &selected, &how, canvas.root()?)?;
+                    let identity = Some(&identity as Identity<'_>);
+                    let place = self.past_the_mount(tree, action, &selected, owner, canvas)?;
+                    let how = How { owner, identity, changed: None, place };
+                    let to = if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
+                    self.copy_selected(tree, action, &selected, &how, to)?;
                 }
-                Ok(None)
+                Ok(Traces { again: None, kin })
             }
         }
     }
@@ -156,7 +168,7 @@ impl Worker<'_> {
         let place = self.place(node, input);
         let to = canvas.root()?;
         let owner = owner_of(to, action.owner.as_deref())?;
-        let how = How { owner, identity: None, changed: None };
+        let how = How { owner, identity: None, changed: None, place: None };
         match &inputs[input] {
             Output::Context(context) => {
                 let tree = Tree::Context(context);
@@ -196,7 +208,7 @@ impl Worker<'_> {
         how: &How<'_>,
         to: &Root,
     ) -> Result<()> {
-        let How { owner: asked, identity, changed } = *how;
+        let How { owner: asked, identity, changed, ref place } = *how;
         // Owners of the context's files are the user's matter.
         let owner = asked.or(matches!(tree, Tree::Context(_)).then_some(Owner::ROOT));
         let mode = mode_of(action.mode.as_deref())?;
@@ -205,9 +217,10 @@ impl Worker<'_> {
         if selected.found.len() > 1 || action.parents {
             destination.push("");
         }
+        let destination = place.as_ref().unwrap_or(&destination);
         for found in &selected.found {
             if action.unpack == Unpack::ByContent
-                && self.unpack(tree.root(), &found.real, to, &destination, asked)?
+                && self.unpack(tree.root(), &found.real, to, destination, asked)?
             {
                 continue;
             }
@@ -219,7 +232,7 @@ impl Worker<'_> {
                 from: tree.root(),
                 source: &found.path,
                 to,
-                destination: &destination,
+                destination,
                 options: CopyOptions {
                     owner,
                     mode: mode.clone(),
@@ -299,13 +312,22 @@ impl Canvas {
 }
 
 /// How what is selected is copied, apart from what the action says.
-#[derive(Clone, Copy)]
 struct How<'a> {
     /// The owner that the action names, as numbers.
     owner: Option<Owner>,
     identity: Option<Identity<'a>>,
     /// What is to be copied, where that is not all.
     changed: Option<&'a Changed>,
+    /// Where it goes in the changes, past the mount.
+    place: Option<PathBuf>,
+}
+
+/// What is to be remembered about a copy.
+#[derive(Default)]
+struct Traces {
+    again: Option<Again>,
+    /// Where the files come from that were linked.
+    kin: Option<Kin>,
 }
 
 fn owner_of(root: &Root, spec: Option<&str>) -> Result<Option<Owner>> {

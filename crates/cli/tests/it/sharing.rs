@@ -240,3 +240,27 @@ fn a_copy_onto_what_the_base_has_is_as_the_base_wants_it() {
         assert_eq!(image.node(folder).mode, mode, "{line}");
     }
 }
+
+/// Programs take two names of one inode for one file: tar stores the second as a link, and copies
+/// that `cp -a` makes of them change together.
+#[test]
+fn copies_of_one_file_are_two_files_to_the_programs_of_a_step() {
+    let Some(sandbox) = sandbox() else { return };
+    let builder = "FROM busybox AS builder\nRUN mkdir -p /out/sub && echo a > /out/sub/f\n";
+    let differ = |a: &str, b: &str| {
+        let inode = |path: &str| format!("$(stat -c %i {path}/sub/f)");
+        format!("RUN [ {} != {} ]\n", inode(a), inode(b))
+    };
+    for (stages, a, b) in [
+        ("FROM busybox\nCOPY --from=builder /out /x\nCOPY --from=builder /out /y\n", "/x", "/y"),
+        ("FROM builder\nCOPY --from=builder /out /x\n", "/out", "/x"),
+        (
+            "FROM busybox AS between\nCOPY --from=builder /out /o\n\
+             FROM busybox\nCOPY --from=builder /out /x\nCOPY --from=between /o /y\n",
+            "/x",
+            "/y",
+        ),
+    ] {
+        sandbox.dockerfile(&format!("{builder}{stages}{}", differ(a, b))).build(&[]);
+    }
+}

@@ -23,7 +23,7 @@ use lathe_store::{SnapshotId, Store};
 use lathe_tree::{FileKind, Metadata};
 use sha2::{Digest as _, Sha256};
 
-use super::Canvas;
+use super::{Canvas, kin::Kin};
 use crate::{
     Result, Worker,
     select::{Selected, Tree},
@@ -112,14 +112,14 @@ impl Worker<'_> {
     }
 
     /// Fills a snapshot with what the same copy made last, as far as it is the same now. Returns
-    /// what is still to be copied: `None` for all.
+    /// what is still to be copied, and where the rest comes from: `None` where it is empty.
     pub(super) fn repeat(
         &self,
         again: &Again,
         action: &CopyAction,
         base: Option<SnapshotId>,
         canvas: &mut Canvas,
-    ) -> Result<Option<Changed>> {
+    ) -> Result<Option<(Changed, Kin)>> {
         let Some((last, old)) = self.last(again, base)? else { return Ok(None) };
         let changed = Changed::between(&old, &again.sources);
         if changed.changed.len() == again.sources.directories.len() {
@@ -154,7 +154,8 @@ impl Worker<'_> {
                 ..CopyOptions::default()
             },
         })?;
-        Ok(Some(changed))
+        // What lies below has no name of them: it is the same as below those.
+        Ok(Some((changed, self.kin(last, top)?)))
     }
 
     /// Returns the snapshot that the copy made last on this base, and of what.

@@ -1,27 +1,53 @@
-//! Copies from snapshot to snapshot as further names of the same files.
+//! Copies into the changes of a snapshot, past its mount.
 //!
-//! Committed snapshots never change, so that a file which keeps owner, mode and time need not be
-//! copied. The kernel makes links neither out of the mount of a view nor into that of the new
-//! snapshot: they go from the changes that the file lies in to the changes that are being made,
-//! while nothing is mounted. What overlay would have to do there is done through it before: the
-//! directories down to the destination.
+//! Overlay costs as much for each file as the file system below. What it would have to do is done
+//! through it before, the directories down to the destination; the rest goes to the changes that
+//! are being made, while nothing is mounted.
+//!
+//! From snapshot to snapshot the copies are further names of the same files: committed snapshots
+//! never change, so that a file which keeps owner, mode and time need not be copied. The kernel
+//! makes links neither out of the mount of a view nor into that of the new snapshot, so they go
+//! from the changes that the file lies in.
 
 use std::path::{Path, PathBuf};
 
 use lathe_graph::{CopyAction, Unpack};
 use lathe_rootfs::{CopyOptions, CopyRequest, DirOptions, Filter, LinkPolicy, Root, clean, copy};
-use lathe_snapshot::Origin;
+use lathe_snapshot::{Driver, Origin};
 use lathe_store::SnapshotId;
-use lathe_tree::{FileKind, Metadata};
+use lathe_tree::{FileKind, Metadata, Owner};
 
-use super::Canvas;
+use super::{Canvas, kin::Kin};
 use crate::{
     Error, Result, Worker,
     select::{Found, Selected, Tree},
 };
 
 impl Worker<'_> {
-    /// Links what is selected, if all of it may be; says whether it did.
+    /// Prepares that the directory which is selected is copied into the changes alone. Returns where
+    /// it goes; `None` where it has to go through the mount, or where there is none that costs.
+    pub(super) fn past_the_mount(
+        &self,
+        tree: Tree<'_>,
+        action: &CopyAction,
+        selected: &Selected,
+        owner: Option<Owner>,
+        canvas: &mut Canvas,
+    ) -> Result<Option<PathBuf>> {
+        let [found] = selected.found.as_slice() else { return Ok(None) };
+        let is_plain = action.unpack == Unpack::Never && !action.parents && found.is_whole();
+        let is_mounted = matches!(self.snapshots.driver(), Some(Driver::Overlay));
+        let source = tree.root().lstat(&found.real)?;
+        if !is_plain || !is_mounted || !source.is_dir() {
+            return Ok(None);
+        }
+        let owner = owner.unwrap_or(Owner::ROOT);
+        let options = DirOptions { owner, mtime: self.epoch, ..DirOptions::default() };
+        let landing = Landing { destination: &action.destination, options: &options };
+        land(tree.root(), found, &source, canvas.root()?, &landing)
+    }
+
+    /// Links what is selected, if all of it may be; returns where the files come from then.
     ///
     /// Only for the first copy into a snapshot: names that a second one gives to the same file
     /// would count as links of each other.
@@ -32,17 +58,25 @@ impl Worker<'_> {
         selected: &Selected,
         from: &Root,
         canvas: &mut Canvas,
-    ) -> Result<bool> {
-        let [found] = selected.found.as_slice() else { return Ok(false) };
+    ) -> Result<Option<Kin>> {
+        let [found] = selected.found.as_slice() else { return Ok(None) };
         if !self.keeps_all(action) || !found.is_whole() {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(origins) = self.snapshots.origins(snapshot, &found.real)? else {
-            return Ok(false);
+            return Ok(None);
         };
+        let largest = origins.iter().find(|origin| origin.is_largest);
+        let Some(owner) = largest.and_then(Origin::owner) else { return Ok(None) };
+        let kin = self.kin(owner, &found.real)?;
+        if self.shows(canvas.active.parent(), &kin)? {
+            return Ok(None);
+        }
         let source = from.lstat(&found.real)?;
-        let Some(place) = land(from, found, &source, canvas.root()?, &action.destination)? else {
-            return Ok(false);
+        let options = DirOptions::default();
+        let landing = Landing { destination: &action.destination, options: &options };
+        let Some(place) = land(from, found, &source, canvas.root()?, &landing)? else {
+            return Ok(None);
         };
         let changes = canvas.changes()?;
         let tree = Tree::Snapshot(from);
@@ -53,7 +87,7 @@ impl Worker<'_> {
             };
             self.link_from(origin, &found.real, &changes, &place, &filter)?;
         }
-        Ok(true)
+        Ok(Some(kin))
     }
 
     /// Tells whether what is copied keeps all that it has, and nothing is left out.
@@ -84,6 +118,13 @@ impl Worker<'_> {
     }
 }
 
+/// Where a copy goes.
+struct Landing<'a> {
+    destination: &'a str,
+    /// Of directories that are missing on the way.
+    options: &'a DirOptions,
+}
+
 /// Makes the directories down to the destination, as a copy does it, and has them among the changes.
 /// Returns where the source goes, without links; `None` where something of another kind is in the
 /// way, which an ordinary copy tells better.
@@ -92,20 +133,20 @@ fn land(
     found: &Found,
     source: &Metadata,
     to: &Root,
-    destination: &str,
+    landing: &Landing<'_>,
 ) -> Result<Option<PathBuf>> {
-    let options = DirOptions::default();
+    let Landing { destination, options } = *landing;
     let path = Path::new(destination);
     if destination.ends_with('/') {
-        to.create_dir_all(path, &options)?;
+        to.create_dir_all(path, options)?;
     } else if let Some(parent) = clean(path).parent() {
-        to.create_dir_all(parent, &options)?;
+        to.create_dir_all(parent, options)?;
     }
     let mut place = to.real_path(path)?;
     let existing = to.try_lstat(&place)?;
     if source.is_dir() {
         match existing {
-            None => drop(to.create_dir_all(&place, &options)?),
+            None => drop(to.create_dir_all(&place, options)?),
             Some(there) if there.is_dir() && merges(from, &found.real, to, &place)? => {}
             Some(_) => return Ok(None),
         }
@@ -122,7 +163,7 @@ fn land(
         }
     }
     if let Some(parent) = place.parent() {
-        to.create_dir_all(parent, &options)?;
+        to.create_dir_all(parent, options)?;
         raise(to, parent)?;
     }
     Ok(Some(place))

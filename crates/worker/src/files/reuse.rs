@@ -66,6 +66,11 @@ impl Worker<'_> {
         if landing(op, &Root::open(mounted.path())?)? != place {
             return Ok(None);
         }
+        let Some(record) = self.store.snapshot(like)? else { return Ok(None) };
+        let kin = self.linked(record.content)?;
+        if self.shows(Some(known.base), &kin)? {
+            return Ok(None);
+        }
         let shared = self.snapshots.rebase(known.base, like)?;
         if let Some(snapshot) = shared {
             // The newest is the one that will be there the longest.
