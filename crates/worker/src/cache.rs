@@ -65,18 +65,17 @@ impl CacheIndex for StoreCache {
         let Output::Snapshot(snapshot) = output else { return Ok(()) };
         let (Some(canonical), snapshot) = (keys.first(), *snapshot) else { return Ok(()) };
         let text = write_recipe(recipe);
-        for key in keys {
-            self.store.cache_record(&CacheRecord {
-                key: key.to_string(),
-                result: format!("{snapshot} {canonical} {}", cost.as_millis()),
-                snapshots: vec![snapshot],
-                blobs: Vec::new(),
-                created: self.now,
-                last_used: self.now,
-                recipe: Some(text.clone()),
-            })?;
-        }
-        Ok(())
+        let record = |key: &CacheKey| CacheRecord {
+            key: key.to_string(),
+            result: format!("{snapshot} {canonical} {}", cost.as_millis()),
+            snapshots: vec![snapshot],
+            blobs: Vec::new(),
+            created: self.now,
+            last_used: self.now,
+            recipe: Some(text.clone()),
+        };
+        let records: Vec<CacheRecord> = keys.iter().map(record).collect();
+        Ok(self.store.cache_record_all(&records)?)
     }
 }
 

@@ -21,7 +21,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use lathe_event::Event;
@@ -60,6 +60,13 @@ pub(crate) struct CacheFolder {
     pub(crate) path: PathBuf,
     _lock: File,
     _share: Guard,
+}
+
+/// Notes when a cache was used last, for the store's order of what goes first. Where that cannot be
+/// written, the cache only goes sooner.
+fn note_use(id: &Path) {
+    let noted = fs::File::open(id).and_then(|file| file.set_modified(SystemTime::now()));
+    noted.unwrap_or_default();
 }
 
 impl Worker<'_> {
@@ -120,6 +127,7 @@ impl Worker<'_> {
             Ok(None)
         });
         let (outer, lock) = lock?;
+        note_use(&outer.join(ID));
         Ok(CacheFolder { path: outer.join(FILES), _lock: lock, _share: share })
     }
 

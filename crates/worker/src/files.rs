@@ -149,7 +149,8 @@ impl Worker<'_> {
                     let identity = Some(&identity as Identity<'_>);
                     let place = self.past_the_mount(tree, action, &selected, owner, canvas)?;
                     let how = How { owner, identity, changed: None, place };
-                    let to = if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
+                    let to =
+                        if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
                     self.copy_selected(tree, action, &selected, &how, to)?;
                 }
                 Ok(Traces { again: None, kin })
