@@ -131,7 +131,11 @@ impl Worker<'_> {
                     None => None,
                 };
                 let (changed, kin) = repeated.unzip();
-                let place = self.past_the_mount(tree, action, &selected, owner, canvas)?;
+                // The little that changed goes among what is there already.
+                let place = match changed {
+                    Some(_) => None,
+                    None => self.past_the_mount(tree, action, &selected, owner, canvas)?,
+                };
                 let how = How { owner, identity: None, changed: changed.as_ref(), place };
                 let to = if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
                 self.copy_selected(tree, action, &selected, &how, to)?;
