@@ -17,7 +17,7 @@ use crate::sh::Cmd;
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A tool that has had so much time for one figure takes part in no further round of it.
-const BUDGET: Duration = Duration::from_secs(15);
+const BUDGET: Duration = Duration::from_secs(10);
 
 /// Runs a command that has to succeed and returns the seconds that it took.
 pub(super) fn seconds(command: &Cmd) -> Result<f64> {
