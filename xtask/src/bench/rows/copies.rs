@@ -27,8 +27,7 @@ pub(super) fn cold(world: &World<'_>) -> Result<Vec<Row>> {
     let row = Row::new("e1", "context of 50,000 files, first build", Unit::Seconds, figures)
         .elsewhere(14.2)
         .at_most_of_buildkit(&world.names(), 1.0 / 5.0)
-        .floor(Some(copy))
-        .note("the floor is `cp -a` of the files".to_owned());
+        .floor(Some(copy));
     Ok(vec![row])
 }
 
@@ -51,8 +50,7 @@ pub(super) fn one_changed(world: &World<'_>) -> Result<Vec<Row>> {
     let row = Row::new("e2", "the same, one file changed", Unit::Seconds, figures)
         .elsewhere(4.51)
         .at_most_of_buildkit(&world.names(), 1.0 / 6.0)
-        .floor(Some(floor))
-        .note("the floor is `tar` of the files into `sha256sum`".to_owned());
+        .floor(Some(floor));
     Ok(vec![row])
 }
 
@@ -70,8 +68,7 @@ pub(super) fn unchanged(world: &World<'_>) -> Result<Vec<Row>> {
     let row = Row::new("e3", "the same, nothing changed", Unit::Seconds, figures)
         .elsewhere(1.35)
         .at_most_of_buildkit(&world.names(), 1.0 / 4.0)
-        .floor(Some(floor::shell(&look, ":", world.rounds)?))
-        .note("the floor is `du -s`, which looks at each file once".to_owned());
+        .floor(Some(floor::shell(&look, ":", world.rounds)?));
     Ok(vec![row])
 }
 
@@ -102,9 +99,8 @@ pub(super) fn from_stage(world: &World<'_>) -> Result<Vec<Row>> {
             .at_most_of(&world.names(), "buildah", 1.0 / 20.0)
             .floor(Some(floor))
     };
-    let note = "the floor is `cp -al` of the files, then `tar` of them into `sha256sum`".to_owned();
     let what = "COPY --from of 30,000 files, first time";
-    let first = finish(Row::new("f", what, Unit::Seconds, first)).note(note);
+    let first = finish(Row::new("f", what, Unit::Seconds, first));
     let what = "the same after a change above the copy";
     Ok(vec![first, finish(Row::new("f'", what, Unit::Seconds, again))])
 }
