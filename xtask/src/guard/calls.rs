@@ -100,7 +100,9 @@ pub(super) type Counts = BTreeMap<Class, f64>;
 /// Runs a command and counts its calls; `log` is a file for them.
 pub(super) fn count(command: &Cmd, log: &Path) -> Result<Counts> {
     let file = log.display().to_string();
-    let strace = ["-f", "-qq", "-s", "0", "-e", "signal=none", "-o", &file];
+    let mut strace = vec!["-f", "-qq", "-s", "0", "-e", "signal=none", "-o", &file];
+    // Cargo leads the loader of programs to folders of its own, in which it looks for each library.
+    strace.extend(["-E", "LD_LIBRARY_PATH"]);
     command.clone().below("strace", strace).run()?;
     let text = fs::read(log).with_context(|| format!("read {}", log.display()))?;
     Ok(read(&String::from_utf8_lossy(&text)))
