@@ -137,9 +137,7 @@ impl Client {
         from: Option<&Reference>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed> {
-        let from = from.filter(|from| {
-            from.registry() == reference.registry() && from.repository() != reference.repository()
-        });
+        let from = from.filter(|from| may_mount(reference, from));
         let scopes = scopes(reference, from);
         self.push(reference, &scopes, |call| {
             if self.has_blob(call, reference, descriptor)? {
@@ -159,9 +157,7 @@ impl Client {
         from: Option<&Reference>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed> {
-        let from = from.filter(|from| {
-            from.registry() == reference.registry() && from.repository() != reference.repository()
-        });
+        let from = from.filter(|from| may_mount(reference, from));
         let scopes = scopes(reference, from);
         self.push(reference, &scopes, |call| {
             self.send_blob(call, (reference, descriptor), source, from, progress)
@@ -222,6 +218,11 @@ impl Client {
             Upload { descriptor: &descriptor, ..upload }.put(&session.location, descriptor.size, 0)
         })
     }
+}
+
+/// Tells whether a registry could link a blob from a repository.
+fn may_mount(reference: &Reference, from: &Reference) -> bool {
+    from.registry() == reference.registry() && from.repository() != reference.repository()
 }
 
 /// Returns what an upload must be allowed to do.

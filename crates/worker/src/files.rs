@@ -137,8 +137,7 @@ impl Worker<'_> {
                     None => self.past_the_mount(tree, action, &selected, owner, canvas)?,
                 };
                 let how = How { owner, identity: None, changed: changed.as_ref(), place };
-                let to = if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
-                self.copy_selected(tree, action, &selected, &how, to)?;
+                self.copy_selected(tree, action, &selected, &how, canvas)?;
                 Ok(Traces { again, kin })
             }
             Output::Snapshot(snapshot) => {
@@ -153,9 +152,7 @@ impl Worker<'_> {
                     let identity = Some(&identity as Identity<'_>);
                     let place = self.past_the_mount(tree, action, &selected, owner, canvas)?;
                     let how = How { owner, identity, changed: None, place };
-                    let to =
-                        if how.place.is_some() { &canvas.changes()? } else { canvas.root()? };
-                    self.copy_selected(tree, action, &selected, &how, to)?;
+                    self.copy_selected(tree, action, &selected, &how, canvas)?;
                 }
                 Ok(Traces { again: None, kin })
             }
@@ -171,14 +168,13 @@ impl Worker<'_> {
     ) -> Result<()> {
         let input = action.from.0 as usize;
         let place = self.place(node, input);
-        let to = canvas.root()?;
-        let owner = owner_of(to, action.owner.as_deref())?;
+        let owner = owner_of(canvas.root()?, action.owner.as_deref())?;
         let how = How { owner, identity: None, changed: None, place: None };
         match &inputs[input] {
             Output::Context(context) => {
                 let tree = Tree::Context(context);
                 let selected = tree.find(&action.select, style_of(action), &place)?;
-                self.copy_selected(tree, action, &selected, &how, to)
+                self.copy_selected(tree, action, &selected, &how, canvas)
             }
             Output::Snapshot(snapshot) => {
                 let mounted = self.snapshots.view(*snapshot)?;
@@ -187,7 +183,7 @@ impl Worker<'_> {
                 let selected = tree.find(&action.select, style_of(action), &place)?;
                 let identity = self.identity(*snapshot);
                 let how = How { identity: Some(&identity), ..how };
-                self.copy_selected(tree, action, &selected, &how, to)
+                self.copy_selected(tree, action, &selected, &how, canvas)
             }
         }
     }
@@ -211,9 +207,10 @@ impl Worker<'_> {
         action: &CopyAction,
         selected: &Selected,
         how: &How<'_>,
-        to: &Root,
+        canvas: &mut Canvas,
     ) -> Result<()> {
         let How { owner: asked, identity, changed, ref place } = *how;
+        let to = if place.is_some() { &canvas.changes()? } else { canvas.root()? };
         // Owners of the context's files are the user's matter.
         let owner = asked.or(matches!(tree, Tree::Context(_)).then_some(Owner::ROOT));
         let mode = mode_of(action.mode.as_deref())?;
